@@ -1,0 +1,1 @@
+"""Runstore: an offline-first experiment tracker."""

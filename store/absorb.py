@@ -1,0 +1,252 @@
+"""Absorb: put rows of one source into the tables of a run's database.
+
+Within the caller's transaction. The rows of a batch are first checked, hashed and sorted into
+columns in Python, so that nothing can fail in the middle of the SQL; then a few executemany write
+them. A row that cannot be kept takes its number as a stub and never stops the rest.
+
+`config`, `attribute`, `file` and `summary` do not depend on the order in which rows arrive: of
+all rows that set a key the greatest (time, source uuid, number) wins, a deletion is a value, and
+a summary value that was set explicitly goes before one that was only logged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import repeat
+from math import copysign
+from typing import Any, Final
+
+import msgpack
+
+from store.batch import FLOATS, NUMBERS, Batch, Group
+from store.errors import SequenceGap
+from store.materialize import materialize
+from store.reread import digest_from_tables
+from store.row import (
+    INT_MAX,
+    BadRowError,
+    Kind,
+    Row,
+    chain,
+    digest_of,
+    row_digest,
+    shape_row,
+)
+
+METRIC: Final = int(Kind.METRIC)
+MAX_GROUPS: Final = 1000
+
+
+class Absorber:
+    """Remembers what can be reused between batches: metric ids, the last seq, the key groups."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._metrics: dict[str, int] = {}
+        self._groups: dict[tuple[str, ...], Group] = {}
+
+    def forget(self) -> None:
+        """After a rollback: ids that were given out in the transaction are not valid."""
+        self._metrics.clear()
+        self._groups.clear()
+
+    def absorb(
+        self,
+        source: int,
+        uuid: str,
+        position: int,
+        digest: bytes,
+        rows: Sequence[Row | Sequence[Any]],
+        payloads: Sequence[bytes | memoryview] | None,
+    ) -> int:
+        """Insert the rows behind `position`; see `RunDatabase.absorb`."""
+        seen = sum(1 for row in rows if row[0] <= position)
+        if seen:
+            self._replace_stubs(source, uuid, rows[:seen])
+            rows, payloads = rows[seen:], payloads[seen:] if payloads else None
+        if not rows:
+            return 0
+        batch = self._collect(source, uuid, position, digest, rows, payloads)
+        self._write(batch)
+        return len(rows)
+
+    def reject(self, source: int, digest: bytes, number: int, frame: bytes, reason: str) -> None:
+        """Insert one stub for a frame that cannot be read."""
+        batch = Batch(source, "", self._next_seq(), digest)
+        self._add_stub(batch, number, frame, reason)
+        batch.position = number
+        self._write(batch)
+
+    def _next_seq(self) -> int:
+        (last,) = self._db.execute("SELECT max(seq) FROM rows").fetchone()
+        return (last or 0) + 1
+
+    def _collect(
+        self,
+        source: int,
+        uuid: str,
+        position: int,
+        digest: bytes,
+        rows: Sequence[Row | Sequence[Any]],
+        payloads: Sequence[bytes | memoryview] | None,
+    ) -> Batch:
+        batch = Batch(source, uuid, self._next_seq(), digest)
+        if len(self._groups) > MAX_GROUPS:
+            self._groups.clear()
+        for index, row in enumerate(rows):
+            position += 1
+            if row[0] != position:
+                raise SequenceGap(uuid, position, row[0])
+            payload = payloads[index] if payloads else None
+            if not self._add_fast(batch, row, payload):
+                self._add(batch, row, payload)
+        batch.position = position
+        return batch
+
+    def _add_fast(
+        self, batch: Batch, row: Row | Sequence[Any], payload: bytes | memoryview | None
+    ) -> bool:
+        """Take a plain row of numbers; False leaves it, untouched, to the thorough way."""
+        number, kind, step, time, data = row
+        if kind != METRIC or type(data) is not dict or type(time) is not float:
+            return False
+        values = tuple(data.values())
+        if not NUMBERS.issuperset(map(type, values)) or type(step) is not int:
+            return False
+        total = sum(values)
+        # NaN, infinities and -0.0 have canonical forms of their own; sizes may exceed 64 bits.
+        if total - total != 0.0 or not -INT_MAX < step < INT_MAX:
+            return False
+        if 0.0 in values and any(v == 0.0 and copysign(1.0, v) < 0.0 for v in values):
+            return False
+        if not FLOATS.issuperset(map(type, values)) and max(values) > INT_MAX:
+            return False
+        keys = tuple(data)
+        group = self._groups.get(keys)
+        if group is None:
+            try:
+                group = self._groups[keys] = Group(keys, self._metric_ids(keys))
+            except BadRowError:
+                return False
+        if payload is None or not group.is_sorted:
+            payload = msgpack.packb(
+                (number, METRIC, step, time + 0.0, {k: data[k] for k in group.order})
+            )
+        batch.add_numbers(group, number, step, time, values, digest_of(payload))
+        return True
+
+    def _add(
+        self, batch: Batch, row: Row | Sequence[Any], payload: bytes | memoryview | None
+    ) -> None:
+        try:
+            shaped = shape_row(row)
+            row_hash = row_digest(shaped)
+        except BadRowError as error:
+            frame = bytes(payload) if payload is not None else msgpack.packb(row, default=repr)
+            self._add_stub(batch, row[0], frame, str(error))
+            return
+        seq = batch.add_row(shaped, row_hash)
+        if shaped.kind == Kind.METRIC:
+            ids = dict(zip(shaped.data, self._metric_ids(tuple(shaped.data)), strict=True))
+            batch.add_mixed(seq, shaped, ids)
+        else:
+            batch.add_other(seq, shaped)
+
+    def _add_stub(self, batch: Batch, number: int, frame: bytes, reason: str) -> None:
+        row_hash = digest_of(frame)
+        batch.add_row(Row(number, Kind.STUB, 0, batch.latest or 0.0, {}), row_hash)
+        batch.rejected.append((batch.source, number, frame, reason, row_hash))
+
+    def _metric_ids(self, keys: tuple[str, ...]) -> list[int]:
+        if any(type(key) is not str for key in keys):
+            raise BadRowError("a key that is no string")
+        known = self._metrics
+        for key in keys:
+            if key not in known:
+                self._db.execute("INSERT OR IGNORE INTO metric(name) VALUES(?)", (key,))
+                (known[key],) = self._db.execute(
+                    "SELECT id FROM metric WHERE name = ?", (key,)
+                ).fetchone()
+        return [known[key] for key in keys]
+
+    def _write(self, batch: Batch) -> None:
+        many = self._db.executemany
+        many("INSERT INTO rows VALUES(?, ?, ?, ?, ?, ?)", batch.rows)
+        for group, taken in batch.groups.items():
+            for metric, column in zip(group.ids, zip(*taken.values, strict=True), strict=True):
+                many("INSERT INTO point VALUES(?, ?, ?)", zip(repeat(metric), taken.seqs, column))
+        many("INSERT INTO point VALUES(?, ?, ?)", batch.points)
+        many("INSERT INTO object VALUES(?, ?, ?, ?)", batch.objects)
+        many("INSERT INTO line VALUES(?, ?, ?)", batch.lines)
+        many("INSERT INTO event VALUES(?, ?)", batch.events)
+        many("INSERT INTO rejected VALUES(?, ?, ?, ?, ?)", batch.rejected)
+        materialize(self._db, batch)
+        self._write_source(batch)
+
+    def _write_source(self, batch: Batch) -> None:
+        self._db.execute(
+            "UPDATE source SET position = ?, digest = ?, latest = max(coalesce(latest, ?), ?),"
+            " step = CASE WHEN ? IS NULL THEN step ELSE max(coalesce(step, ?), ?) END"
+            " WHERE id = ?",
+            (batch.position, batch.digest, *[batch.latest] * 2, *[batch.step] * 3, batch.source),
+        )
+        self._write_life(batch)
+
+    def _write_life(self, batch: Batch) -> None:
+        for row in batch.opened:
+            data = row.data
+            self._db.execute(
+                "UPDATE source SET host = ?, pid = ?, label = ?, parent = ?, store = ?, opened = ?"
+                " WHERE id = ?",
+                (
+                    *(_text(data.get("host")), _integer(data.get("pid"))),
+                    *(_text(data.get(name)) for name in ("label", "parent", "store")),
+                    *(row.time, batch.source),
+                ),
+            )
+        for row in batch.closed:
+            self._db.execute(
+                "UPDATE source SET state = ?, exit_code = ? WHERE id = ?",
+                (_text(row.data.get("state")), _integer(row.data.get("exit_code")), batch.source),
+            )
+
+    def _replace_stubs(self, source: int, uuid: str, rows: Sequence[Row | Sequence[Any]]) -> None:
+        """Put rows in the place of stubs that were absorbed for them."""
+        stubs = dict(
+            self._db.execute("SELECT number, digest FROM rejected WHERE source = ?", (source,))
+        )
+        changed = False
+        for row in rows:
+            if row[0] not in stubs or row[1] == Kind.STUB:
+                continue
+            (seq,) = self._db.execute(
+                "SELECT seq FROM rows WHERE source = ? AND number = ?", (source, row[0])
+            ).fetchone()
+            batch = Batch(source, uuid, seq, b"")
+            self._add(batch, row, None)
+            if batch.rejected:
+                continue
+            self._db.execute(
+                "DELETE FROM rejected WHERE source = ? AND number = ?", (source, row[0])
+            )
+            self._db.execute("DELETE FROM rows WHERE seq = ?", (seq,))
+            (position, digest) = self._db.execute(
+                "SELECT position, digest FROM source WHERE id = ?", (source,)
+            ).fetchone()
+            changed = changed or batch.digest != chain(b"", stubs[row[0]])
+            batch.position, batch.digest = position, digest
+            self._write(batch)
+        if changed:
+            self._db.execute(
+                "UPDATE source SET digest = ? WHERE id = ?",
+                (digest_from_tables(self._db, source), source),
+            )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

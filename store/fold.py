@@ -1,0 +1,209 @@
+"""Fold: move rows from a run's journals into its database.
+
+Whoever wants to know folds: the writer's background thread, `finish`, and every reader, live
+journals included. A fold starts at the bookmark that the last one left (in the same transaction
+as the rows), so it can be killed anywhere and repeated by anybody.
+
+A segment is unlinked only after a commit that is on the disk itself holds all of it, and only
+when no row can follow: its writer ended (END row), or is dead and its `.own` was taken. Journals
+first, then `.own`. The source's row stays as a tombstone, for after a power cut the file may be
+back. In a live journal bytes that are no frame mean wait; in a dead one they become a stub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from store import journal
+from store.database import RunDatabase, Source
+from store.errors import SequenceGap
+from store.locks import adopted, life_of, run_lock
+from store.paths import RunFolder, drop_spill_folders
+from store.row import POISON, BadRowError, Kind, Row, unpack_row
+
+FOLD_BYTES: Final = 2 * 2**20
+"""Journal bytes in one transaction."""
+
+
+class Folded(NamedTuple):
+    """What a fold did: rows that were new, seconds it waited for the lock, writers adopted."""
+
+    rows: int
+    waited: float
+    adopted: int
+
+
+def fold(
+    run: RunFolder,
+    *,
+    timeout: float,
+    durable: bool = False,
+    database: RunDatabase | None = None,
+) -> Folded:
+    """Fold every journal of `run`; with `durable` all of it is on the disk afterwards.
+
+    Raises:
+        StoreLocked: run.lock was not to be had within `timeout` seconds.
+        StoreCorrupt, SchemaTooNew: the database cannot be written.
+        OSError, sqlite3.OperationalError: the disk is full, or not ours to write to.
+    """
+    with run_lock(run.lock).hold(timeout) as waited:
+        if database is not None:
+            return _fold_all(run, database, durable)._replace(waited=waited)
+        opened = RunDatabase(run.database)
+        try:
+            return _fold_all(run, opened, durable)._replace(waited=waited)
+        finally:
+            opened.close()
+
+
+def _fold_all(run: RunFolder, database: RunDatabase, durable: bool) -> Folded:
+    rows, done, takeovers = 0, [], 0
+    owned = run.owned()
+    with contextlib.ExitStack() as adoptions:
+        for uuid, segments in run.segments().items():
+            # The order matters: a writer found dead here has written all that it ever will.
+            dead = life_of(run.own(uuid)) == "dead" and adoptions.enter_context(
+                adopted(run.own(uuid))
+            )
+            folding = _Folding(database, uuid, segments)
+            rows += folding.run(dead)
+            if dead or folding.ended:
+                done.append(uuid)
+            takeovers += dead and not folding.ended
+        if done or durable:
+            with database.transaction(durable=True):
+                database.end_sources(done)
+        _unlink(run, done)
+    if owned:
+        _drop_orphaned_owns(run, owned)
+    return Folded(rows, 0.0, takeovers)
+
+
+def _unlink(run: RunFolder, uuids: list[str]) -> None:
+    segments = run.segments() if uuids else {}
+    for uuid in uuids:
+        for _, path in segments.get(uuid, ()):
+            path.unlink(missing_ok=True)
+        run.own(uuid).unlink(missing_ok=True)
+    if uuids:
+        drop_spill_folders(run)
+
+
+def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
+    """Remove the `.own` of writers that died before their first journal existed."""
+    journals = run.segments()
+    for uuid in owned - journals.keys():
+        path = run.own(uuid)
+        with adopted(path) as held:
+            # Looked at again under the lock: it may have been a writer between its two files.
+            if held and uuid not in run.segments():
+                path.unlink(missing_ok=True)
+
+
+class _Folding:
+    """One source's journal on its way into the database."""
+
+    def __init__(self, database: RunDatabase, uuid: str, segments: list[tuple[int, Path]]) -> None:
+        self._db = database
+        self._uuid = uuid
+        self._segments = segments
+        self.ended = False
+
+    def run(self, dead: bool) -> int:
+        """Absorb what is there; gives the number of new rows."""
+        source = self._db.source(self._uuid)
+        start = source.position if source else 0
+        at, offset = (source.segment, source.offset) if source else (0, 0)
+        for index, (number, path) in enumerate(self._segments):
+            if number < at:
+                continue
+            if number > at + 1:
+                # A segment in between lies on another host's spill disk: wait for that host.
+                return self._end(start)
+            # Once a later segment exists nothing more is written to this one.
+            final = dead or index < len(self._segments) - 1
+            with contextlib.suppress(FileNotFoundError):
+                self._read(number, path, offset if number == at else 0, final)
+            at = number
+        return self._end(start, complete=True)
+
+    def _end(self, start: int, *, complete: bool = False) -> int:
+        source = self._db.source(self._uuid)
+        if source is None:
+            return 0
+        self.ended = complete and (bool(source.ended) or self._has_end(source))
+        return source.position - start
+
+    def _has_end(self, source: Source) -> bool:
+        (kind,) = self._db.execute(
+            "SELECT kind FROM rows WHERE source = ? AND number = ?", (source.id, source.position)
+        ).fetchone() or (None,)
+        return bool(kind == Kind.END)
+
+    def _read(self, segment: int, path: Path, offset: int, final: bool) -> None:
+        offset = self._absorb_from(segment, path, offset)
+        if final:
+            self._salvage(segment, path, offset)
+
+    def _absorb_from(self, segment: int, path: Path, offset: int) -> int:
+        while True:
+            chunk = journal.read_frames(path, offset, FOLD_BYTES)
+            if chunk.payloads:
+                self._absorb(chunk.payloads, (segment, chunk.offset))
+            offset = chunk.offset
+            if chunk.complete:
+                return offset
+
+    def _absorb(self, payloads: list[memoryview], bookmark: tuple[int, int]) -> None:
+        try:
+            rows = list(map(unpack_row, payloads))
+        except BadRowError:
+            rows = self._numbered([_row_or_poison(payload) for payload in payloads])
+        try:
+            self._db.absorb(self._uuid, rows, payloads=payloads, bookmark=bookmark)
+        except SequenceGap as gap:
+            # Frames are numbered as they are written: the missing ones were damaged.
+            with self._db.transaction():
+                for number in range(gap.expected, gap.offered):
+                    self._db.reject(self._uuid, number, b"", "lost: missing in the journal")
+            self._db.absorb(self._uuid, rows, payloads=payloads, bookmark=bookmark)
+
+    def _numbered(self, rows: list[Row]) -> list[Row]:
+        """Give poison rows the number that their neighbours leave for them."""
+        known = next((i for i, row in enumerate(rows) if row.kind != POISON), None)
+        source = self._db.source(self._uuid)
+        first = rows[known].number - known if known is not None else 0
+        if known is None:
+            first = (source.position if source else 0) + 1
+        return [
+            row._replace(number=first + i) if row.kind == POISON else row
+            for i, row in enumerate(rows)
+        ]
+
+    def _salvage(self, segment: int, path: Path, offset: int) -> None:
+        """In a segment that nobody writes any more: set damage aside, go on behind it."""
+        while rest := journal.rest_of(path, offset):
+            found = journal.find_frame(path, offset)
+            damaged = rest if found is None else rest[: found - offset]
+            with self._db.transaction():
+                source = self._db.ensure_source(self._uuid)
+                if not source.ended and not self._has_end(source):
+                    self._db.reject(
+                        self._uuid, source.position + 1, bytes(damaged), "damaged: not a frame"
+                    )
+                offset = offset + len(rest) if found is None else found
+                self._db.execute(
+                    "UPDATE source SET segment = ?, offset = ? WHERE id = ?",
+                    (segment, offset, source.id),
+                )
+            offset = self._absorb_from(segment, path, offset)
+
+
+def _row_or_poison(payload: memoryview) -> Row:
+    try:
+        return unpack_row(payload)
+    except BadRowError as error:
+        return Row(1, POISON, 0, 0.0, {"reason": str(error)})

@@ -1,0 +1,207 @@
+"""The background thread of a process that writes runs: one for all of them.
+
+It grows journals ahead of the rows, writes the rows that waited for a full disk, and folds: every
+`fold_bytes` or `fold_interval` seconds, unless somebody else is folding the run just then. What
+fails here is noted in the writer's `.own`, where `store status` shows it, and tried again.
+
+fork: before it, every writer's lock is taken and no late import is underway; in the child nothing
+of the parent's journal, locks or SQLite handles is used again, and threads start at the first row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+from store import locks
+from store.errors import StoreError, StoreLocked
+from store.row import Kind
+from store.writer import Writer
+
+if TYPE_CHECKING:
+    from store.database import RunDatabase
+    from store.fold import Folded
+
+TICK_SECONDS: Final = 0.5
+FINISH_SECONDS: Final = 30.0
+_inherited: Final[list[object]] = []
+"""SQLite handles of the parent: even closing one in a child would drop the parent's locks."""
+
+
+class Tended:
+    """A writer with what the thread knows of it."""
+
+    def __init__(self, writer: Writer, fold_interval: float) -> None:
+        self.writer = writer
+        self.fold_interval = fold_interval
+        self.trouble: str | None = None
+        self._database: RunDatabase | None = None
+        self._may_fold = True
+        self._folded = 0
+        self._fold_due = 0.0
+        self._wanted = False
+        self._noted = ""
+        self._told: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def tend(self, now: float) -> None:
+        """One round of the thread."""
+        writer = self.writer
+        writer.prepare()
+        writer.retry_waiting()
+        self._tell_refused()
+        self.note()
+        if self._wanted or (writer.number > self._folded and now >= self._fold_due):
+            self._wanted = False
+            self._fold_due = now + self.fold_interval
+            self.fold(0.0)
+
+    def ring(self) -> None:
+        """The writer has written `fold_bytes` since the last time."""
+        self._wanted = True
+        keeper.ring()
+
+    def fold(self, timeout: float, *, durable: bool = False) -> Folded | None:
+        """Fold the run with the connection that is kept for it; None when that was not possible."""
+        if not self._may_fold:
+            return None
+        with locks.late_imports:
+            import sqlite3
+
+            from store.database import RunDatabase
+            from store.fold import fold
+        number = self.writer.number
+        with self._lock:
+            try:
+                with locks.run_lock(self.writer.run.lock).hold(timeout):
+                    if self._database is None:
+                        self._database = RunDatabase(self.writer.run.database)
+                    done = fold(
+                        self.writer.run, timeout=timeout, durable=durable, database=self._database
+                    )
+            except StoreLocked:
+                return None
+            except (StoreError, sqlite3.Error, OSError) as error:
+                self.trouble = f"cannot fold: {error}"
+                return None
+        self._folded = number
+        self.trouble = None
+        return done
+
+    def note(self, trouble: str | None = None) -> None:
+        """Say in `.own` what is at risk, when it has changed."""
+        writer = self.writer
+        facts = {"waiting": writer.waiting, "dropped": writer.dropped}
+        said = (trouble or self.trouble or "")[:120]
+        text = json.dumps(facts | {"trouble": said} if said else facts)
+        if text != self._noted:
+            self._noted = text
+            writer.note(text)
+
+    def _tell_refused(self) -> None:
+        """Values that could not be kept are counted in the run itself."""
+        writer = self.writer
+        if writer.refused and writer.refused != self._told and not writer.closed:
+            self._told = dict(writer.refused)
+            writer.append(Kind.EVENT, {"type": "refused", "counts": self._told})
+
+    def finish(self, data: dict[str, object]) -> bool:
+        """END, the last fold, and goodbye; True when every row is in the journal or database."""
+        writer = self.writer
+        self._tell_refused()
+        complete = writer.end(data)
+        if writer.started and self.fold(FINISH_SECONDS, durable=True) is None:
+            writer.sync()
+        self.note()
+        with self._lock:
+            if self._database is not None:
+                with locks.run_lock(writer.run.lock).hold(FINISH_SECONDS):
+                    self._database.close()
+                self._database = None
+        writer.release()
+        return complete
+
+    def forked(self) -> None:
+        """In a forked child."""
+        _inherited.append(self._database)
+        self._database = None
+        # SQLite keeps its locks per process in memory that the child has copied: a connection to
+        # the same file would trust locks that only the parent holds. Others fold this journal.
+        self._may_fold = False
+        self._wanted = False
+        self._folded = 0
+        self._told = {}
+        self._lock = threading.Lock()
+        self.trouble = None
+
+
+class Keeper:
+    """The thread and the writers it looks after."""
+
+    def __init__(self) -> None:
+        self._tended: list[Tended] = []
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._held: list[Tended] = []
+
+    def watch(self, tended: Tended) -> None:
+        self._tended.append(tended)
+
+    def ensure_thread(self) -> None:
+        """Start the thread (in a forked child: at its first row)."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="runstore-keeper", daemon=True)
+            self._thread.start()
+
+    def forget(self, tended: Tended) -> None:
+        if tended in self._tended:
+            self._tended.remove(tended)
+
+    def ring(self) -> None:
+        """Wake the thread. SimpleQueue.put may be called from a signal handler inside itself."""
+        self._bell.put(None)
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(Empty):
+                self._bell.get(timeout=TICK_SECONDS if self._tended else None)
+            for tended in tuple(self._tended):
+                try:
+                    tended.tend(time.monotonic())
+                except Exception as error:  # noqa: BLE001 - the outermost loop of this thread
+                    tended.trouble = f"{type(error).__name__}: {error}"
+                    tended.note(tended.trouble)
+
+    def before_fork(self) -> None:
+        locks.before_fork()
+        self._held = list(self._tended)
+        for tended in self._held:
+            tended.writer.hold()
+
+    def after_fork_in_parent(self) -> None:
+        for tended in self._held:
+            tended.writer.forked(in_child=False)
+        locks.after_fork(in_child=False)
+
+    def after_fork_in_child(self) -> None:
+        self._bell = SimpleQueue()
+        self._thread = None
+        for tended in self._held:
+            tended.writer.forked(in_child=True)
+            tended.forked()
+        locks.after_fork(in_child=True)
+
+
+keeper: Final = Keeper()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=keeper.before_fork,
+        after_in_parent=keeper.after_fork_in_parent,
+        after_in_child=keeper.after_fork_in_child,
+    )

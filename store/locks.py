@@ -1,0 +1,187 @@
+"""The locks: who may change a run's database, and which writers live.
+
+`run.lock` (filelock) is held for every write to, and checkpoint of, a run's database. It is one
+object per path and process, paired with a thread lock, because a FileLock that is held by one
+thread lets the process's other threads in as well.
+
+`<uuid>.own` is flock'd by a writer before its first journal exists, and for as long as it lives:
+the kernel lets go of it with the process. Looking takes the lock shared and at once gives it
+back; only the adoption of a dead writer's journal takes it exclusively. Where files cannot be
+locked the answer is "unknown", and nobody's journal is removed on that word.
+
+Order: thread lock, run.lock, .own. Nothing waits for a second run.lock while it holds one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from store.errors import StoreLocked
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: every writer's state is "unknown" there
+    fcntl = None  # type: ignore[assignment]
+
+POLL_SECONDS: Final = 0.005
+"""filelock's own 0.05 s starves the least lucky of several processes."""
+Life = Literal["alive", "dead", "unknown"]
+
+late_imports = threading.RLock()
+"""Held by threads that import late, and by fork: a child would inherit a half-made module."""
+
+
+class RunLock:
+    """`run.lock` of one run, for all threads of this process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._threads = threading.RLock()
+        self._file: FileLock | None = None
+
+    @contextlib.contextmanager
+    def hold(self, timeout: float) -> Iterator[float]:
+        """Hold the lock; gives the seconds it was waited for.
+
+        Raises:
+            StoreLocked: not to be had within `timeout` seconds.
+            OSError: the folder cannot be written to.
+        """
+        began = time.monotonic()
+        if not self._threads.acquire(timeout=max(timeout, 0)):
+            raise StoreLocked(self.path, time.monotonic() - began)
+        try:
+            left = max(0.0, timeout - (time.monotonic() - began))
+            with self._held(left):
+                yield time.monotonic() - began
+        finally:
+            self._threads.release()
+
+    @contextlib.contextmanager
+    def _held(self, timeout: float) -> Iterator[None]:
+        with late_imports:
+            from filelock import FileLock, Timeout
+        if self._file is None:
+            quiet_filelock()
+            self._file = FileLock(
+                self.path, poll_interval=POLL_SECONDS, thread_local=False, fallback_to_soft=False
+            )
+        try:
+            self._file.acquire(timeout=timeout)
+        except Timeout as error:
+            raise StoreLocked(self.path, timeout) from error
+        try:
+            yield
+        finally:
+            self._file.release()
+
+
+def quiet_filelock() -> None:
+    """Keep filelock from writing a debug line at each poll."""
+    with late_imports:
+        import logging
+    logging.getLogger("filelock").setLevel(logging.WARNING)
+
+
+_run_locks: dict[str, RunLock] = {}
+_registry = threading.Lock()
+
+
+def run_lock(path: Path) -> RunLock:
+    """This process's one lock object for `path`."""
+    with _registry:
+        return _run_locks.setdefault(os.fspath(path), RunLock(path))
+
+
+def before_fork() -> None:
+    """Let no thread be in the middle of an import, or of the registry, when the process forks."""
+    late_imports.acquire()
+    _registry.acquire()
+
+
+def after_fork(*, in_child: bool) -> None:
+    """Undo `before_fork`; a child forgets the lock objects, which belong to its parent."""
+    if in_child:
+        _run_locks.clear()
+    _registry.release()
+    late_imports.release()
+
+
+class Ownership:
+    """The writer's side of `<uuid>.own`; created and locked in one go."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666
+        )
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def note(self, text: bytes) -> None:
+        """Replace the file's content, which a full disk does not refuse for one block."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, text.ljust(NOTE_BYTES), 0)
+
+    def close(self) -> None:
+        """Let go of the lock (in a forked child: only of the inherited descriptor)."""
+        os.close(self._fd)
+
+
+NOTE_BYTES: Final = 256
+
+
+def life_of(path: Path) -> Life:
+    """Whether the writer that owns `path` lives."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return "unknown"
+    try:
+        return "dead" if _try_lock(fd, exclusive=False) else "alive"
+    except OSError:
+        return "unknown"
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def adopted(path: Path) -> Iterator[bool]:
+    """Hold a dead writer's `.own` exclusively; gives False when it cannot be had."""
+    try:
+        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            held = _try_lock(fd, exclusive=True)
+        except OSError:
+            held = False
+        yield held
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int, *, exclusive: bool) -> bool:
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "no flock")
+    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True

@@ -1,0 +1,396 @@
+"""Writer: one process's writing end of one run; the hot path of log().
+
+A row gets its number when its frame enters the journal, never before, so numbers have no holes.
+`_odd` is the one flag that the hot path looks at: no journal yet (first row, forked child), an
+append that was interrupted by an exception, rows that wait for a full disk, or the end.
+
+log() may be called inside log(), by a signal handler or a finalizer: the lock admits its holder
+again, `_busy` tells that it is in the middle of a row, and the inner row is queued and written
+before the outer call returns. fork is announced by `forked`: see `store.keeper`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import time
+from typing import Any, NamedTuple
+
+import msgpack
+
+from store.errors import RunClosed
+from store.journal import Journal, create_journal
+from store.locks import Ownership
+from store.paths import RunFolder, add_spill_folder
+from store.row import Kind
+
+Warn = Callable[[str, str], None]
+"""warn(kind, message): shown once per kind."""
+
+
+class WriterOptions(NamedTuple):
+    """What a writer takes from the settings (sizes in bytes)."""
+
+    medium: str
+    segment_bytes: int
+    queue_bytes: int
+    fold_bytes: int
+    spool: Path | None
+
+
+class _Waiting(NamedTuple):
+    kind: int
+    step: int
+    time: float
+    data: Mapping[str, Any]
+    size: int
+
+
+class Writer:
+    """Appends rows to this process's own journal of a run."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        options: WriterOptions,
+        opening: Callable[[], dict[str, Any]],
+        *,
+        ring: Callable[[], None],
+        warn: Warn,
+    ) -> None:
+        """`opening` makes the data of the OPEN row; `ring` wakes the background thread."""
+        self.run = run
+        self.options = options
+        self.step = 0
+        self.dropped = 0
+        self.refused: dict[str, int] = {}
+        self.closed = False
+        self.parent: str | None = None
+        self.on_start: Callable[[], None] | None = None
+        self._opening = opening
+        self._ring = ring
+        self._warn = warn
+        self._lock = threading.RLock()
+        self._pack = msgpack.Packer().pack
+        self._reset()
+
+    def _reset(self) -> None:
+        self.uuid = os.urandom(16).hex()
+        self.unsynced: list[Path] = []
+        self._journal: Journal | None = None
+        self._own: Ownership | None = None
+        self._segment = 0
+        self._number = 0
+        self._time = 0.0
+        self._busy = False
+        self._odd = True
+        self._interrupted = False
+        self._wake_at = 0
+        self._inner: deque[tuple[int, Mapping[str, Any], int | None, bool]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether this process has written a row."""
+        return self._number > 0
+
+    @property
+    def number(self) -> int:
+        """The number of the last row in the journal."""
+        return self._number
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait in memory for a disk that takes none."""
+        return len(self._waiting)
+
+    def append(
+        self, kind: int, data: Mapping[str, Any], step: int | None = None, advance: bool = False
+    ) -> None:
+        """Write one row. It is in the journal on return, or waits and is counted as at risk.
+
+        `data` must hold what a row can hold (`api` has seen to that). Without `step` the row is
+        at the writer's own step, which `advance` moves on to the next.
+
+        Raises:
+            RunClosed: after `end`.
+            TypeError, ValueError, OverflowError: `data` cannot be packed; nothing was written.
+        """
+        with self._lock:
+            if self._busy:
+                self._inner.append((kind, dict(data), step, advance))
+                return
+            self._busy = True
+            try:
+                now = time()
+                if now < self._time:  # noqa: PLR1730 - max() costs four times as much
+                    now = self._time
+                at = self.step if step is None else step
+                if self._odd and not self._recover(kind, at, now, data, advance):
+                    return
+                number = self._number + 1
+                payload = self._pack((number, kind, at, now, data))
+                journal = self._journal
+                assert journal is not None
+                journal.append(payload)
+                self._number = number
+                self._time = now
+                if advance and at >= self.step:
+                    self.step = at + 1
+                end = journal.end
+            except OSError as error:
+                self._hold_back(error, kind, at, now, data)
+                if advance and at >= self.step:
+                    self.step = at + 1
+                end = 0
+            except BaseException:
+                self._odd = self._interrupted = True
+                raise
+            finally:
+                self._busy = False
+            if end > self._wake_at:
+                self._wake(end)
+        if self._inner:
+            self._write_inner()
+
+    def _wake(self, end: int) -> None:
+        self._wake_at = end + self.options.fold_bytes
+        self._ring()
+
+    def _write_inner(self) -> None:
+        while True:
+            try:
+                row = self._inner.popleft()
+            except IndexError:
+                return
+            self.append(*row)
+
+    # -- off the usual path; all of it under the lock ------------------------------------------
+
+    def _recover(
+        self, kind: int, step: int, now: float, data: Mapping[str, Any], advance: bool
+    ) -> bool:
+        """Make the journal writable again; False when the row was put in the waiting line."""
+        if self.closed:
+            raise RunClosed(self.run.id)
+        if self._interrupted:
+            # An exception (a signal handler's) may have come between the frame and its number.
+            self._number += self._journal.reconcile() if self._journal is not None else 0
+            self._interrupted = False
+        if self._journal is None:
+            self._start()
+        if self._waiting:
+            # Rows keep their order: time never goes back within a source.
+            self._queue(kind, step, now, data)
+            if advance and step >= self.step:
+                self.step = step + 1
+            return False
+        self._odd = False
+        return True
+
+    def _start(self) -> None:
+        """The first segment, with row 1. `.own` is locked before the journal exists."""
+        folder = self.run.journals
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._own is None:
+            self._own = Ownership(self.run.own(self.uuid))
+        self._next_segment(folder)
+        assert self._journal is not None
+        data = self._opening() | {"parent": self.parent}
+        now = max(time(), self._time)
+        self._journal.append(self._pack((1, int(Kind.OPEN), self.step, now, data)))
+        self._number = 1
+        self._time = now
+        if self.on_start is not None:
+            self.on_start()
+
+    def _next_segment(self, folder: Path) -> None:
+        path = folder / f"{self.uuid}.{self._segment + 1}.journal"
+        journal = create_journal(path, self.options.medium)
+        old, self._journal = self._journal, journal
+        self._segment += 1
+        self._wake_at = journal.end + self.options.fold_bytes
+        if old is not None:
+            self.unsynced.append(old.path)
+            old.close(trim=True)
+
+    def _hold_back(
+        self, error: OSError, kind: int, step: int, now: float, data: Mapping[str, Any]
+    ) -> None:
+        """The disk took nothing: go on in the spool folder, or let the row wait in memory."""
+        spool = self.options.spool
+        if spool is not None and self._own is not None:
+            try:
+                if self._journal is None or not self._journal.path.is_relative_to(spool):
+                    self._spill(spool, error)
+                    self._write_now(kind, step, now, data)
+                    return
+            except OSError as second:
+                error = second
+        self._queue(kind, step, now, data)
+        self._warn(
+            "disk",
+            f"cannot write to {self.run.path} ({error.strerror or error}): rows wait in memory "
+            "and are at risk until the disk takes them",
+        )
+
+    def _spill(self, spool: Path, error: OSError) -> None:
+        self._next_segment(add_spill_folder(self.run, spool))
+        self._warn(
+            "spool",
+            f"cannot write to {self.run.path} ({error.strerror or error}): "
+            f"rows go to {spool} for now",
+        )
+
+    def _write_now(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
+        assert self._journal is not None
+        self._journal.append(self._pack((self._number + 1, kind, step, now, data)))
+        self._number += 1
+        self._time = now
+
+    def _queue(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
+        size = len(msgpack.packb((kind, step, now, data)))
+        if self._waiting_bytes + size > self.options.queue_bytes:
+            self.dropped += 1
+            self._warn(
+                "dropped",
+                f"the waiting line of {self.options.queue_bytes} bytes is full: rows are lost "
+                "until the disk takes the waiting ones",
+            )
+            return
+        self._waiting.append(_Waiting(kind, step, now, dict(data), size))
+        self._waiting_bytes += size
+        self._time = now
+        self._odd = True
+
+    # -- called by the background thread and at the end ----------------------------------------
+
+    def retry_waiting(self) -> None:
+        """Write what waits, as far as the disk takes it."""
+        with self._lock:
+            if self._busy or not self._waiting:
+                return
+            self._busy = True
+            try:
+                if self._journal is None:
+                    self._start()
+                while self._waiting:
+                    row = self._waiting[0]
+                    self._write_now(row.kind, row.step, row.time, row.data)
+                    self._waiting.popleft()
+                    self._waiting_bytes -= row.size
+            except OSError:
+                return
+            except BaseException:
+                self._odd = self._interrupted = True
+                raise
+            finally:
+                self._busy = False
+
+    def prepare(self) -> None:
+        """Grow the journal ahead of the rows, and begin a new segment when this one is long."""
+        journal = self._journal
+        if journal is None or self.closed:
+            return
+        try:
+            swap = journal.prepare()
+        except (OSError, ValueError):
+            return  # full: the row that needs the room meets the same error and is held back
+        with self._lock:
+            if journal is not self._journal or self.closed:
+                return
+            if swap is not None:
+                swap()
+            if journal.end > self.options.segment_bytes:
+                try:
+                    self._next_segment(self.run.journals)
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+
+    def sync(self) -> None:
+        """Put every row of this writer on the disk itself. OSError when it does not take them."""
+        with self._lock:
+            journal, unsynced = self._journal, self.unsynced
+            if journal is not None:
+                journal.sync()
+        for path in unsynced:
+            _sync_path(path)
+        for folder in (self.run.journals, *list(self.run.journals.parents)[:4]):
+            _sync_path(folder)
+        self.unsynced = self.unsynced[len(unsynced) :]
+
+    def note(self, text: str) -> None:
+        """Leave a line in `.own` that `store status` of other processes can read."""
+        if self._own is not None:
+            self._own.note(text.encode())
+
+    def end(self, data: Mapping[str, Any]) -> bool:
+        """Write END and close the journal; False when rows still wait and could not be written.
+
+        `.own` stays locked until `release`, so that nobody takes the journal for an orphan's.
+        """
+        self._write_inner()
+        self.retry_waiting()
+        with self._lock:
+            if self.closed:
+                return True
+            complete = not self._waiting
+            if complete and self.started:
+                self.append(Kind.END, data)
+                complete = not self._waiting
+            self.closed = self._odd = True
+            if self._journal is not None:
+                self.unsynced.append(self._journal.path)
+                self._journal.close(trim=True)
+                self._journal = None
+            return complete
+
+    def release(self) -> None:
+        """Let go of `.own`."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+
+    # -- fork ----------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Before a fork: nobody is in the middle of a row when the process is copied."""
+        self._lock.acquire()
+
+    def forked(self, *, in_child: bool) -> None:
+        """After a fork. A child goes on as a new writer, with a journal of its own."""
+        lock = self._lock
+        if in_child and not self.closed:
+            journal, own, parent = self._journal, self._own, self.uuid
+            self._lock = threading.RLock()
+            self.parent = parent if self.started else self.parent
+            self.dropped = 0
+            self.refused = {}
+            self._pack = msgpack.Packer().pack
+            self._reset()
+            # Closing the copies leaves the parent's file, mapping and lock as they are.
+            if journal is not None:
+                journal.close(trim=False)
+            if own is not None:
+                own.close()
+        lock.release()
+
+
+def _sync_path(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # folded meanwhile, by a commit that was synced
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,1 +1,1 @@
-"""What people call: `init`, the live run and its config and summary, provenance, the command line."""
+"""What people call: `init`, the live run, config and summary, provenance, the command line."""

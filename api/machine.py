@@ -178,7 +178,9 @@ def _gpus() -> list[dict[str, object]]:
             name = pynvml.nvmlDeviceGetName(handle)
             text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
             found.append({"name": text, "memory": None})
-            found[-1]["memory"] = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+            # Devices that share the main memory report none of their own.
+            with suppress(*failures):
+                found[-1]["memory"] = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except failures:
         pass
     finally:

@@ -60,7 +60,6 @@ _R = TypeVar("_R")
 Kind = Literal["auto", "json", "nl", "csv", "tsv", "table"]
 
 _MIN_COLUMN: Final = 10  # cells; a text column of a terminal table is not cut below this
-_CHUNK: Final = 500  # rows that a terminal table prints at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,35 +229,35 @@ def _write_csv(
         sink.rows += 1
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, digits: int) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(bytes(value))} bytes>"
     plain = flat(value)
     if isinstance(plain, float):
-        return f"{plain:.12g}"
+        return f"{plain:.{digits if abs(plain) < 1e5 else 12}g}"
     return "" if plain is None else visible(str(plain))
 
 
 def _cells(
-    columns: Sequence[str], rows: Iterable[Sequence[object]]
+    columns: Sequence[str], rows: Iterable[Sequence[object]], digits: int
 ) -> tuple[list[list[str]], list[bool]]:
-    """The cells as text, and which columns hold nothing but numbers."""
+    """The cells as text, floats with `digits`, and which columns hold nothing but numbers."""
     cells: list[list[str]] = []
     other, number = [False] * len(columns), [False] * len(columns)
     for row in rows:
         for index, (_, item) in enumerate(zip(columns, row, strict=True)):
-            if isinstance(item, Real) and not isinstance(item, bool):
+            if not isinstance(item, bool) and isinstance(item, Real):
                 number[index] = True
             elif item is not None:
                 other[index] = True
-        cells.append([_cell(item) for item in row])
+        cells.append([_cell(item, digits) for item in row])
     return cells, [yes and not no for yes, no in zip(number, other, strict=True)]
 
 
 def _write_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], output: OutputFormat, sink: _Sink
 ) -> None:
-    cells, numeric = _cells(columns, rows)
+    cells, numeric = _cells(columns, rows, 12)
     text: str = import_module("tabulate").tabulate(
         cells,
         headers=[visible(column) for column in columns] if output.headers else (),
@@ -276,39 +275,36 @@ def _write_table(
 def _write_terminal(
     columns: Sequence[str], rows: Iterable[Sequence[object]], output: OutputFormat, sink: _Sink
 ) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    cells, numeric = _cells(columns, rows)
+    cells, numeric = _cells(columns, rows, 6)
     heads = [visible(column) for column in columns]
-    console = Console(file=sink.stream, highlight=False, markup=False, emoji=False)
+    console = Console(file=sink.stream)
     widths = _fit(heads if output.headers else [], cells, numeric, console.width)
-    dots = "…" if sink.unicode else "~"
-    for start in range(0, max(1, len(cells)), _CHUNK):
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            show_header=output.headers and start == 0,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-        )
-        for head, width, yes in zip(heads, widths, numeric, strict=False):
-            side: Literal["left", "right"] = "right" if yes else "left"
-            label = Text(cut_text(head, width, dots))
-            table.add_column(label, width=width, justify=side, no_wrap=True)
-        for row in cells[start : start + _CHUNK]:
-            pairs = zip(row, widths, strict=False)
-            table.add_row(*(Text(cut_text(cell, width, dots)) for cell, width in pairs))
+    dots, dash = ("…", "─") if sink.unicode else ("~", "-")
+
+    def line(row: list[str]) -> str:
+        parts = zip(row, widths, numeric, strict=False)
+        return "  ".join(_padded(cell, width, dots, yes) for cell, width, yes in parts)
+
+    if output.headers:
         with console.capture() as captured:
-            console.print(table)
-        sink.write(captured.get())
-        sink.rows = min(len(cells), start + _CHUNK)
+            console.print(Text(line(heads), "bold"), Text("\n"), sep="", end="", soft_wrap=True)
+        sink.write(captured.get() + "  ".join(dash * width for width in widths) + "\n")
+    for row in cells:
+        sink.write(line(row).rstrip() + "\n")
+        sink.rows += 1
     if len(widths) < len(heads):
         hidden = heads[len(widths) :]
-        note = f"{len(hidden)} more columns ({', '.join(hidden)}): see them with -t"
+        note = f"{len(hidden)} more: {', '.join(hidden)} (-t shows all)"
         sink.write(cut_text(note, console.width, dots) + "\n")
+
+
+def _padded(text: str, width: int, dots: str, right: bool) -> str:
+    text = cut_text(text, width, dots)
+    space = " " * (width - text_width(text))
+    return space + text if right else text + space
 
 
 def _fit(heads: list[str], cells: list[list[str]], numeric: list[bool], width: int) -> list[int]:

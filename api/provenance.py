@@ -13,6 +13,7 @@ shown as `\\xff`.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -58,10 +59,14 @@ _GIT_ENVIRONMENT: Final = {
 }
 # `core.fsmonitor` starts a program or a daemon, which would outlive the command.
 _GIT_OPTIONS: Final = ("--no-pager", "-c", "core.fsmonitor=false")
+# `git diff` would write the index in spite of GIT_OPTIONAL_LOCKS; not doing so, it shows a bare
+# header for each file of which only the times changed.
 _DIFF: Final = (
-    *("-c", "core.quotePath=true", "diff", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("-c", "core.quotePath=true", "-c", "diff.autoRefreshIndex=false"),
+    *("diff", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--submodule=short", "--src-prefix=a/", "--dst-prefix=b/"),
 )
+_BARE_HEADER: Final = re.compile(rb"^diff --git [^\n]*\n(?=diff --git |\Z)", re.MULTILINE)
 
 
 class _GitFailed(Exception):
@@ -216,7 +221,7 @@ def _add_diff(repo: Repo, state: dict[str, object]) -> None:
     if truncated:
         # A token cut in two would not be recognized.
         data = data[: data.rfind(b"\n") + 1]
-    text = redact_text(decode(data))
+    text = redact_text(decode(_BARE_HEADER.sub(b"", data)))
     encoded = text.encode("utf-8", "backslashreplace")
     if len(encoded) > DIFF_BYTES:
         truncated = True

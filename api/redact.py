@@ -7,8 +7,8 @@ blocks), credentials in URLs, and the value that a secret name is given (`--api-
 
 A name is split into words, so that `max_tokens`, `pad_token` and `sort_key` stay. In running text
 a bare word after a secret name stays where it is plainly code (a call, another secret name, None).
-Nothing here raises for any string; what is redacted twice stays the same. Text is worked on in
-pieces of whole lines, so that the GIL is never held for long.
+Nothing here raises for any string. Text is worked on in pieces of whole lines, so that the GIL is
+never held for long.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def simple(value: object) -> Any:
         return value
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
-            return convert(value)
+            anything: Any = value
+            return convert(anything)
     return utf8(str(value))
 
 

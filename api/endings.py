@@ -1,0 +1,112 @@
+"""How a process ends, and what that makes of the runs that it still has open.
+
+atexit: finished, unless one of the hooks saw something else. An uncaught exception or
+`sys.exit(n)`: failed. Ctrl-C and SIGTERM: killed. The signal handler only notes the signal and
+goes on to what was there before it: the user's own handler, or the end of the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+FinishAll = Callable[[int, str | None], None]
+"""finish_all(exit_code, state)"""
+
+
+class Endings:
+    """The hooks of this process, set once."""
+
+    def __init__(self) -> None:
+        self._set_in: int | None = None
+        self._exit_code = 0
+        self._state: str | None = None
+        self._finish_all: FinishAll | None = None
+        self._writes: Callable[[], bool] = lambda: False
+        self._terminated = False
+
+    def install(self, finish_all: FinishAll, writes: Callable[[], bool]) -> None:
+        """Set the hooks; `writes` tells whether this process has written rows of an open run."""
+        if self._set_in is not None:
+            return
+        self._set_in = os.getpid()
+        self._finish_all = finish_all
+        self._writes = writes
+        atexit.register(self._at_exit)
+        self._hook_excepthook()
+        self._hook_exit()
+        if threading.current_thread() is threading.main_thread():
+            self._hook_sigterm()
+
+    def _at_exit(self) -> None:
+        if self._finish_all is not None:
+            self._finish_all(self._exit_code, self._state)
+
+    def _hook_excepthook(self) -> None:
+        before = sys.excepthook
+
+        def excepthook(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            if issubclass(kind, KeyboardInterrupt):
+                self._exit_code, self._state = 130, "killed"
+            else:
+                self._exit_code = self._exit_code or 1
+            before(kind, error, trace)
+
+        sys.excepthook = excepthook
+
+    def _hook_exit(self) -> None:
+        # SystemExit never reaches excepthook, and atexit is not told the exit code.
+        before = sys.exit
+
+        def leave(code: Any = None, /) -> Any:
+            if code is not None and code != 0:
+                self._exit_code = code if isinstance(code, int) else 1
+            return before(code)
+
+        sys.exit = leave
+
+    def _hook_sigterm(self) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        if before is signal.SIG_IGN or before is None:
+            return
+
+        def terminated(number: int, frame: FrameType | None) -> None:
+            self._exit_code, self._state = 128 + number, "killed"
+            if callable(before):
+                before(number, frame)
+            elif os.getpid() != self._set_in and not self._writes():
+                # A forked helper without rows dies as it would have without us.
+                die_of(number)
+            else:
+                self._terminated = True
+                raise SystemExit(128 + number)
+
+        signal.signal(signal.SIGTERM, terminated)
+
+    def watch_child(self) -> None:
+        """In a forked child that writes: multiprocessing leaves without running atexit."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and os.getpid() != self._set_in:
+            util.Finalize(None, self._end_child, exitpriority=10)
+
+    def _end_child(self) -> None:
+        self._at_exit()
+        if self._terminated:
+            die_of(signal.SIGTERM)
+
+
+def die_of(number: int) -> None:
+    """End this process by the signal itself, so that its parent sees what it expects."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+endings: Final = Endings()

@@ -1,0 +1,111 @@
+"""What several tests need: worker interpreters, acknowledgement files, a look at what is stored."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from store.check import Finding, check_store
+from store.database import RunDatabase
+from store.fold import fold
+from store.paths import RunFolder, StoreFolder
+from store.reread import reread
+from store.row import Kind, Row
+
+WORKERS = Path(__file__).parent / "workers"
+
+
+def start(worker: str, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    """Start tests/workers/<worker>.py in an interpreter of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("STORE_", "WANDB_"))}
+    environment |= options.pop("environment", {})
+    return subprocess.Popen(
+        [sys.executable, os.fspath(WORKERS / f"{worker}.py"), *map(str, arguments)],
+        env=environment,
+        **options,
+    )
+
+
+def run_script(
+    code: str, cwd: Path, *arguments: str, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python source in an interpreter of its own, as a user's script `script.py`."""
+    script = cwd / "script.py"
+    script.write_text(code)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("STORE_", "WANDB_"))}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", os.fspath(script), *arguments],
+        cwd=cwd,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL, and wait until the process is gone."""
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+
+
+def make_seed() -> int:
+    """A fresh seed, or the one in RUNSTORE_TEST_SEED; printed, so that a failure can be repeated."""
+    seed = int(os.environ.get("RUNSTORE_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    print(f"seed {seed} (repeat with RUNSTORE_TEST_SEED={seed})")
+    return seed
+
+
+def acknowledged(path: Path) -> int:
+    """The count that a worker had written down after its last log() returned (-1: never)."""
+    try:
+        return int.from_bytes(path.read_bytes()[:8], "little") - 1
+    except FileNotFoundError:
+        return -1
+
+
+def rows_of(run: RunFolder, kind: int = Kind.METRIC) -> list[Row]:
+    """All rows of one kind, from every source, after a fold."""
+    fold(run, timeout=60)
+    database = RunDatabase(run.database, write=False)
+    try:
+        return [
+            item.row
+            for source in database.sources()
+            for item in reread(database.connection, source.id)
+            if item.row.kind == kind
+        ]
+    finally:
+        database.close()
+
+
+def problems(store: StoreFolder | Path) -> list[Finding]:
+    """What `check` finds wrong."""
+    folder = store if isinstance(store, StoreFolder) else StoreFolder(store)
+    return [finding for finding in check_store(folder) if finding.level == "problem"]
+
+
+def only_run(store: Path) -> RunFolder:
+    """The one run of a store."""
+    runs = list(StoreFolder(store).runs())
+    assert len(runs) == 1, runs
+    return runs[0]
+
+
+def counts_by_writer(rows: Sequence[Row]) -> dict[float, list[int]]:
+    """For rows {"w": writer, "k": count}: the counts of each writer, in the order they came."""
+    found: dict[float, list[int]] = {}
+    for row in rows:
+        if "w" in row.data:
+            found.setdefault(row.data["w"], []).append(int(row.data["k"]))
+    return found

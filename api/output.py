@@ -59,6 +59,7 @@ _R = TypeVar("_R")
 
 Kind = Literal["auto", "json", "nl", "csv", "tsv", "table"]
 
+_PIECE: Final = 8192  # characters of a plain table that are written at once
 _MIN_COLUMN: Final = 10  # cells; a text column of a terminal table is not cut below this
 
 
@@ -265,7 +266,10 @@ def _write_table(
         disable_numparse=True,
         colalign=["right" if yes else "left" for yes in numeric] if cells else None,
     )
-    sink.write(text + "\n" if text else "")
+    text += "\n" if text else ""
+    # An unbuffered stdout takes a write that a closing pipe cut short for a complete one.
+    for start in range(0, len(text), _PIECE):
+        sink.write(text[start : start + _PIECE])
     sink.rows = len(cells)
 
 

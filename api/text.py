@@ -164,7 +164,7 @@ def format_number(value: object) -> str:
     size = abs(number)
     if size < 1e15 and number.is_integer():
         return str(int(number))
-    if 1e5 <= size < 1e9:
+    if 99999.5 <= size < 1e9:
         return f"{number:.0f}"
     return short_exponent(f"{number:.5g}")
 

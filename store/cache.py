@@ -45,14 +45,14 @@ def cache_folders() -> Iterator[Path]:
         yield private
 
 
-def cache_file(store: StoreFolder, version: int) -> Path | None:
-    """Where the catalogue of `store` belongs; None when there is no place for it."""
+def cache_file(store: StoreFolder, form: str) -> Path | None:
+    """Where the catalogue of `store`, with tables of `form`, belongs; None: there is no place."""
     folder = next(cache_folders(), None)
     if folder is None:
         return None
     place = os.fsencode(os.path.realpath(store.path))
     name = blake2b(store.id.encode() + b"\0" + place, digest_size=8).hexdigest()
-    return folder / f"{re.sub('[^0-9a-z]', '', store.id.lower())[:12]}-{name}.{version}.db"
+    return folder / f"{re.sub('[^0-9a-z]', '', store.id.lower())[:12]}-{name}.{form}.db"
 
 
 def open_cache(path: Path | None, tables: str) -> sqlite3.Connection:
@@ -61,14 +61,18 @@ def open_cache(path: Path | None, tables: str) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: damaged, or not to be opened.
     """
+    if path is not None:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(
         path if path is not None else ":memory:",
+        uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
     try:
-        connection.execute("PRAGMA synchronous = OFF" if path is None else "PRAGMA synchronous = 1")
+        connection.execute("PRAGMA synchronous = OFF")
         if path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from store.jsontext import from_json
 from store.row import DIGEST_START, Kind, Row, chain, row_digest
+
+ROWS_AT_ONCE: Final = 2000
 
 
 class Reread(NamedTuple):
@@ -21,51 +22,64 @@ class Reread(NamedTuple):
 
 def reread(connection: sqlite3.Connection, source: int, after: int = 0) -> Iterator[Reread]:
     """The rows of a source behind number `after`, in order, with h(n) made from what is here."""
-    stubs = {
-        number: (reason, digest)
-        for number, reason, digest in connection.execute(
-            "SELECT number, reason, digest FROM rejected WHERE source = ?", (source,)
-        )
-    }
-    values = groupby(_values(connection, source, after), key=lambda item: item[0])
-    number_of, items = next(values, (None, None))
-    for number, kind, step, time, text, stream, line in connection.execute(
-        "SELECT r.number, r.kind, r.step, r.time, e.data, l.stream, l.text FROM rows r"
-        " LEFT JOIN event e ON e.row = r.seq LEFT JOIN line l ON l.row = r.seq"
-        " WHERE r.source = ? AND r.number > ? ORDER BY r.number",
-        (source, after),
-    ):
-        data: dict[str, Any] = {}
-        if number_of == number and items is not None:
-            data = {key: value for _, key, value in items}
-            number_of, items = next(values, (None, None))
-        elif text is not None:
-            data = from_json(text)
-        elif stream is not None:
-            data = {"stream": stream, "text": line}
-        row = Row(number, kind, step, time, data)
-        if kind == Kind.STUB:
-            reason, digest = stubs.get(number, ("unknown", b""))
-            yield Reread(row, digest, reason)
-        else:
-            yield Reread(row, row_digest(row), None)
+    while True:
+        part = connection.execute(
+            "SELECT r.seq, r.number, r.kind, r.step, r.time, e.data, l.stream, l.text,"
+            " x.reason, x.digest FROM rows r"
+            " LEFT JOIN event e ON e.row = r.seq LEFT JOIN line l ON l.row = r.seq"
+            " LEFT JOIN rejected x ON r.kind = 0 AND x.source = r.source AND x.number = r.number"
+            " WHERE r.source = ? AND r.number > ? ORDER BY r.number LIMIT ?",
+            (source, after, ROWS_AT_ONCE),
+        ).fetchall()
+        if not part:
+            return
+        values = _values(connection, [fields[0] for fields in part])
+        for fields in part:
+            yield _assemble(fields, values)
+        after = part[-1][1]
 
 
-def _values(
-    connection: sqlite3.Connection, source: int, after: int
-) -> Iterator[tuple[int, str, Any]]:
-    """(number, key, value) of metric rows, in the order of numbers."""
-    for number, key, value, data in connection.execute(
-        "SELECT r.number, m.name, p.value, NULL FROM rows r"
-        " JOIN point p ON p.row = r.seq JOIN metric m ON m.id = p.metric"
-        " WHERE r.source = ?1 AND r.number > ?2"
-        " UNION ALL"
-        " SELECT r.number, m.name, NULL, o.data FROM rows r"
-        " JOIN object o ON o.row = r.seq JOIN metric m ON m.id = o.metric"
-        " WHERE r.source = ?1 AND r.number > ?2 ORDER BY 1",
-        (source, after),
-    ):
-        yield number, key, value if data is None else from_json(data)
+def _assemble(fields: tuple[Any, ...], values: dict[int, dict[str, Any]]) -> Reread:
+    seq, number, kind, step, time, text, stream, line, reason, digest = fields
+    if kind == Kind.STUB:
+        return Reread(Row(number, kind, step, time, {}), digest or b"", reason or "unknown")
+    if text is not None:
+        data = from_json(text)
+    elif stream is not None:
+        data = {"stream": stream, "text": line}
+    else:
+        data = values.get(seq, {})
+    row = Row(number, kind, step, time, data)
+    return Reread(row, row_digest(row), None)
+
+
+def _values(connection: sqlite3.Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
+    """Metric values by seq. A batch's rows lie side by side, so this is a few range scans."""
+    found: dict[int, dict[str, Any]] = {}
+    for first, last in _stretches(seqs):
+        for seq, key, value in connection.execute(
+            "SELECT p.row, m.name, p.value FROM metric m"
+            " CROSS JOIN point p ON p.metric = m.id AND p.row BETWEEN ? AND ?",
+            (first, last),
+        ):
+            found.setdefault(seq, {})[key] = value
+        for seq, key, text in connection.execute(
+            "SELECT o.row, m.name, o.data FROM metric m"
+            " CROSS JOIN object o ON o.metric = m.id AND o.row BETWEEN ? AND ?",
+            (first, last),
+        ):
+            found.setdefault(seq, {})[key] = from_json(text)
+    return found
+
+
+def _stretches(seqs: list[int]) -> Iterator[tuple[int, int]]:
+    first = last = seqs[0]
+    for seq in seqs[1:]:
+        if seq != last + 1:
+            yield first, last
+            first = seq
+        last = seq
+    yield first, last
 
 
 def digest_from_tables(connection: sqlite3.Connection, source: int) -> bytes:

@@ -23,9 +23,7 @@ SILENT_SECONDS: Final = 60.0
 """How long a writer of unknown life counts as running after its last row."""
 
 
-def run_state(
-    sources: Sequence[Source], life: Mapping[str, Life], now: float | None = None
-) -> str:
+def run_state(sources: Sequence[Source], life: Mapping[str, Life], now: float | None = None) -> str:
     """One of running, finished, failed, killed, crashed.
 
     `life` maps writers' uuids to what `locks.life_of` says; one that is missing is unknown. A uuid

@@ -32,6 +32,22 @@ def start(worker: str, *arguments: object, **options: Any) -> subprocess.Popen[b
     )
 
 
+def start_gated(worker: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start a worker that says "ready" and waits; see `open_gates`."""
+    return start(worker, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def open_gates(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let workers go on once all of them are ready."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+
+
 def run_script(
     code: str, cwd: Path, *arguments: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -57,6 +73,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL, and wait until the process is gone."""
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=60)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def make_seed() -> int:

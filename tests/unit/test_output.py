@@ -274,17 +274,21 @@ def test_an_encoding_that_lacks_a_character_gets_it_escaped() -> None:
 CLOSED_PIPE = """
 import sys
 from store.api.output import OutputFormat, write_rows
-rows = ([number, "text"] for number in range(200_000))
+rows = ([number, "text"] for number in range(50_000))
 write_rows(["a", "b"], rows, OutputFormat(sys.argv[1]))
 print("after")
 sys.exit(7)
 """
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("kind", ["nl", "json", "csv", "table"])
-def test_a_closed_pipe_ends_quietly(kind: str) -> None:
+def test_a_closed_pipe_ends_quietly(kind: str, unbuffered: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", CLOSED_PIPE, kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", CLOSED_PIPE, kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -479,8 +483,8 @@ def test_ages(seconds: float, expected: str) -> None:
         (3e-4, "0.0003"),
         (1.5e-7, "1.5e-7"),
         (123456.7, "123457"),
-        (99999.96, "1e5"),
-        (1.2345678e12, "1.2346e12"),
+        (99999.96, "100000"),
+        (1.23456781e12 + 0.5, "1.2346e12"),
         (10**12, "1000000000000"),
         (3.0, "3"),
         (-0.0, "0"),

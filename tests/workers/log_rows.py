@@ -1,5 +1,7 @@
 """Log rows into one run until killed; write each count down once log() has returned.
 
+Says "ready" once the run is open, and begins at a line on stdin.
+
 Arguments: store, run id, writer number, acknowledgement file, medium, rows (0 = without end).
 """
 
@@ -29,11 +31,13 @@ fd = os.open(acknowledgements, os.O_RDWR | os.O_CREAT)
 os.ftruncate(fd, 8)
 acknowledged = mmap.mmap(fd, 8)
 number = float(writer)
+print("ready", flush=True)
+sys.stdin.readline()
 count = 0
 while rows == "0" or count < int(rows):
     run.log({"w": number, "k": float(count), "loss": 1.0 / (count + 1)})
     count += 1
     acknowledged[:8] = (count + 1).to_bytes(8, "little")
-    if count % 50 == 0:
+    if count % 20 == 0:
         time.sleep(0.001)
 run.finish()

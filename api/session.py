@@ -6,6 +6,7 @@ the process ends is finished then (see `store.api.endings`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -19,7 +20,8 @@ from store.api.live_run import Run
 from store.api.names import make_id, make_name
 from store.api.ranks import detect_label
 from store.api.resuming import NOTHING_KNOWN, Known, claim, look_up, newest_unfinished
-from store.errors import UsageError
+from store.api.values import clean_text
+from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
 from store.paths import RunFolder, StoreFolder, create_store, locate_store
 from store.row import Kind
@@ -270,9 +272,9 @@ def _capture_console(run: Run) -> None:
     from store.api.console_capture import ConsoleCapture
 
     def take(stream: str, text: str) -> None:
-        if run.state == "running":
-            text = text.encode("utf-8", "backslashreplace").decode()
-            run._write(Kind.CONSOLE, {"stream": stream, "text": text})
+        # Another thread may print while the run ends.
+        with contextlib.suppress(RunClosed):
+            run._write(Kind.CONSOLE, {"stream": stream, "text": clean_text(text)})
 
     run._console = ConsoleCapture(take)
     run._console.start()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from store.api.session import define_metric, finish, init, log, save
     from store.errors import StoreError
     from store.query import Store, sql
-    from store.query import open_path as open
+    from store.query import open_store as open
     from store.settings import Settings
 
     run: Run | None
@@ -39,7 +39,7 @@ _PUBLIC: Final = {
     "Run": "store.api.live_run:Run",
     "Settings": "store.settings:Settings",
     "Store": "store.query:Store",
-    "open": "store.query:open_path",
+    "open": "store.query:open_store",
     "sql": "store.query:sql",
     "StoreError": "store.errors:StoreError",
 }

@@ -97,6 +97,17 @@ def open_store(
     return Store(paths.open_store(given=given), wait=wait, warn=warn)
 
 
+def sql(
+    query: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    path: str | PathLike[str] | None = None,
+) -> Result:
+    """Ask all runs of a store one question; see `open_store` and `Store.sql`."""
+    with open_store(path) as store:
+        return store.sql(query, params)
+
+
 class Store:
     """A store, opened for reading. May be used by several threads; close it, or use `with`."""
 

@@ -1,0 +1,42 @@
+# Everything a newcomer needs: `make demo` and `make test` set themselves up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-long lint bench clean
+
+demo: .venv/ready-demo
+	$(BIN)/python examples/digits/demo.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-long: .venv/ready-dev
+	$(BIN)/python -m pytest --long
+
+lint: .venv/ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: .venv/ready-dev
+	$(BIN)/python benchmarks/log_latency.py
+	$(BIN)/python benchmarks/many_runs.py
+	$(BIN)/python benchmarks/processes.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Runstore needs Python 3.11 or newer: make PYTHON=python3.13 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/ready-demo: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	@touch $@
+
+.venv/ready-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,162 @@
+"""The guards of the house: what ships, what imports what, and what a training script loads."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+
+import store
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("store", "api", "sync", "server")
+HEAVY = ("click", "sqlite_utils", "git", "rich", "filelock", "urllib3", "http.client", "psutil")
+ORDER = [
+    {"errors"},
+    {"settings", "settings_sources", "disk", "row", "jsontext"},
+    {"paths", "journal"},
+    {"locks"},
+    {"writer", "keeper", "schema", "batch", "materialize", "reread", "absorb"},
+    {"database"},
+    {"fold", "rebuild"},
+]
+"""Modules of `store/` may import from their own line and those above; the rest is on top."""
+
+
+def sources() -> list[Path]:
+    return [path for room in ROOMS for path in sorted((ROOT / room).glob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, at its top or inside functions, but not for types only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.body.clear()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_the_declared_packages_are_the_folders_on_disk() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        path.parent.relative_to(ROOT).as_posix()
+        for room in ROOMS
+        for path in (ROOT / room).glob("**/__init__.py")
+        if not any(parent.is_symlink() for parent in path.parents)
+    }
+    assert folders == set(ROOMS)
+    names = {"store" if room == "store" else f"store.{room}" for room in ROOMS}
+    assert set(declared["packages"]) == names
+    assert {name: declared["package-dir"][name] for name in names} == {
+        "store" if room == "store" else f"store.{room}": room for room in ROOMS
+    }
+
+
+def test_imports_go_one_way() -> None:
+    forbidden = {
+        "store": ("store.api", "store.sync", "store.server"),
+        "sync": ("store.api", "store.server"),
+        "server": ("store.api",),
+        "api": (),
+    }
+    for path in sources():
+        if path == ROOT / "store" / "__init__.py" or path == ROOT / "store" / "__main__.py":
+            continue
+        for name in imports(path):
+            assert not name.startswith(forbidden[path.parent.name]), f"{path} imports {name}"
+
+
+def test_the_modules_of_the_store_build_on_each_other_in_order() -> None:
+    level = {name: n for n, names in enumerate(ORDER) for name in names}
+    for name, mine in level.items():
+        for imported in imports(ROOT / "store" / f"{name}.py"):
+            other = imported.removeprefix("store.").split(".")[0]
+            if imported.startswith("store.") and name != "keeper":
+                assert level.get(other, 99) <= mine, f"store/{name}.py imports {imported}"
+
+
+def test_no_module_bears_the_name_of_a_public_attribute() -> None:
+    modules = {path.stem for path in (ROOT / "store").iterdir()} - {"__init__"}
+    assert not modules & set(store.__all__)
+
+
+@pytest.mark.parametrize("name", ["init", "log", "Run", "Settings", "open", "sql", "finish"])
+def test_public_names_resolve(name: str) -> None:
+    assert callable(getattr(store, name))
+
+
+def test_starting_a_run_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, store\n"
+        "first = set(sys.modules)\n"
+        "run = store.init(settings={'git': False, 'silent': True})\n"
+        "loaded = set(sys.modules)\n"
+        f"print([m for m in {HEAVY!r} if m in first])\n"
+    )
+    # The background threads import late: what counts is what init() itself needs.
+    code = code.replace(
+        "run = store.init",
+        "import store.api.session as s\n"
+        "s._collect_provenance = lambda run: None\n"
+        "s._on_first_row = lambda: None\nrun = store.init",
+    )
+    code += f"print([m for m in {HEAVY!r} if m in loaded])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout
+
+
+def test_nothing_names_this_machine() -> None:
+    pattern = re.compile(r"(/root/|/work/|https?://(pypi\.org|registry\.npmjs))")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__) and not path.is_symlink():
+            found = pattern.search(path.read_text(errors="replace"))
+            assert not found, f"{name}: {found.group() if found else ''}"
+
+
+def test_the_wheel_installs_alone_and_holds_one_top_level_name(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", ROOT],
+        check=True,
+        capture_output=True,
+        timeout=100,
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", wheel], check=True, capture_output=True)
+    for command in (["--help"], ["ls", "--help"], ["--version"]):
+        subprocess.run(
+            [tmp_path / "env" / "bin" / "store", *command],
+            check=True,
+            capture_output=True,
+            cwd=tmp_path,
+        )
+    code = (
+        "import importlib.util as u\n"
+        "print([n for n in ('api', 'sync', 'server', 'tests') if u.find_spec(n)], "
+        "bool(u.find_spec('store.api.cli')))"
+    )
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[] True"

@@ -6,6 +6,7 @@ the last state. The original streams are written first and unchanged.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,6 +24,7 @@ class Tee:
         self._original = original
         self._take = take
         self._partial = ""
+        self._pid = os.getpid()
 
     def write(self, text: str) -> int:
         written: int = self._original.write(text)
@@ -34,6 +36,9 @@ class Tee:
             self.write(line)
 
     def _split(self, text: str) -> None:
+        if self._pid != os.getpid():
+            # In a forked child: the begun line is the parent's.
+            self._pid, self._partial = os.getpid(), ""
         *lines, self._partial = (self._partial + text).split("\n")
         if len(self._partial) > 2 * MAX_LINE:
             self._partial = self._partial[-MAX_LINE:]
@@ -42,7 +47,7 @@ class Tee:
 
     def finish(self) -> None:
         """Hand on what stands in the last line."""
-        if self._partial:
+        if self._partial and self._pid == os.getpid():
             self._take(self._name, _last_state(self._partial))
             self._partial = ""
 

@@ -67,11 +67,24 @@ class Endings:
         before = sys.exit
 
         def leave(code: Any = None, /) -> Any:
-            if code is not None and code != 0:
-                self._exit_code = code if isinstance(code, int) else 1
+            self._leaving(code)
             return before(code)
 
         sys.exit = leave
+        site = sys.modules.get("_sitebuiltins")
+        if site is None:
+            return
+        quit_before = site.Quitter.__call__
+
+        def quit_(quitter: Any, code: Any = None) -> Any:
+            self._leaving(code)
+            return quit_before(quitter, code)
+
+        site.Quitter.__call__ = quit_
+
+    def _leaving(self, code: Any) -> None:
+        if code is not None and code != 0:
+            self._exit_code = code if isinstance(code, int) else 1
 
     def _hook_sigterm(self) -> None:
         before = signal.getsignal(signal.SIGTERM)

@@ -193,6 +193,8 @@ class Run:
         except (TypeError, ValueError, OverflowError) as error:
             self._refuse(f"rows that cannot be packed ({error})", "")
             return
+        if len(self._logged) > KNOWN_KEYS:  # beyond that, the summary asks the database
+            data = {key: value for key, value in data.items() if key in self._logged}
         self._logged.update(data)
 
     def _clean(self, data: Any) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from store.errors import RunExists, RunNotFound, StoreError, UsageError
 from store.locks import life_of
 from store.paths import RunFolder, StoreFolder
+
+if TYPE_CHECKING:
+    import sqlite3
 
 RESUME_SECONDS: Final = 10.0
 
@@ -57,6 +59,8 @@ def look_up(run: RunFolder, label: str | None) -> Known:
     Raises:
         StoreError: its database is damaged, or of a newer version.
     """
+    import sqlite3
+
     from store.database import RunDatabase
     from store.errors import StoreLocked
     from store.fold import fold
@@ -101,6 +105,8 @@ def _next_step(connection: sqlite3.Connection, label: str | None, is_live: bool)
 
 def newest_unfinished(store: StoreFolder, entity: str, project: str) -> RunFolder | None:
     """For resume="auto": the project's newest run, if it did not finish and nobody writes it."""
+    import sqlite3
+
     from store.database import RunDatabase
 
     newest: tuple[float, RunFolder] | None = None

@@ -238,22 +238,32 @@ def _announce(run: Run, store: StoreFolder) -> None:
 
 def _collect_provenance(run: Run) -> None:
     def collect() -> None:
-        from store.api.provenance import collect as facts
-        from store.locks import late_imports
+        try:
+            _write_provenance(run, folder)
+        except RunClosed:
+            pass  # finish() waits for a while, and not for ever
+        except OSError as error:
+            run._warn("provenance", f"cannot keep where the run comes from: {error}")
 
-        with late_imports:
-            import psutil  # noqa: F401
-
-            if run.settings.git:
-                import git  # noqa: F401
-        for key, value in facts(Path.cwd(), git=run.settings.git):
-            run._write(Kind.ATTRIBUTE, {key: value})
-        if run.settings.save_code:
-            _save_code(run)
-
+    folder = Path.cwd()
     thread = threading.Thread(target=collect, name="runstore-provenance", daemon=True)
     thread.start()
     run._before_end.append(lambda: thread.join(PROVENANCE_SECONDS))
+
+
+def _write_provenance(run: Run, folder: Path) -> None:
+    from store.api.provenance import collect
+    from store.locks import late_imports
+
+    with late_imports:
+        import psutil  # noqa: F401
+
+        if run.settings.git:
+            import git  # noqa: F401
+    for key, value in collect(folder, git=run.settings.git):
+        run._write(Kind.ATTRIBUTE, {key: value})
+    if run.settings.save_code:
+        _save_code(run)
 
 
 def _save_code(run: Run) -> None:

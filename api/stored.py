@@ -11,9 +11,8 @@ from store.paths import RunFolder
 
 def stored_summary(run: RunFolder) -> dict[str, Any]:
     """The summary as the database has it, metric definitions applied; {} when it has none yet."""
-    from store.query import summary_values
-
     from store.database import RunDatabase
+    from store.query import summary_values
 
     try:
         database = RunDatabase(run.database, write=False)

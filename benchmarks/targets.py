@@ -100,10 +100,9 @@ class Wandb(Target):
 
 
 class Trackio(Target):
-    """trackio, which is local as it ships."""
+    """trackio, which is local as it ships; its files lie in the worker's own XDG_CACHE_HOME."""
 
-    def __init__(self, folder: Path) -> None:
-        os.environ["TRACKIO_DIR"] = os.fspath(folder / "trackio")
+    def __init__(self, folder: Path) -> None:  # noqa: ARG002
         import trackio
 
         self._trackio = trackio

@@ -5,14 +5,16 @@ journals included. A fold starts at the bookmark that the last one left (in the 
 as the rows), so it can be killed anywhere and repeated by anybody.
 
 A segment is unlinked only after a commit that is on the disk itself holds all of it, and only
-when no row can follow: its writer ended (END row), or is dead and its `.own` was taken. Journals
-first, then `.own`. The source's row stays as a tombstone, for after a power cut the file may be
-back. In a live journal bytes that are no frame mean wait; in a dead one they become a stub.
+when no row can follow in it: a later segment exists, its writer ended (END row), or is dead and
+its `.own` was taken. Journals first, then `.own`. The source's row stays as a tombstone, for
+after a power cut the file may be back. In a live journal bytes that are no frame mean wait; in a
+dead one they become a stub.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +27,7 @@ from store.row import POISON, BadRowError, Kind, Row, unpack_row
 
 FOLD_BYTES: Final = 2 * 2**20
 """Journal bytes in one transaction."""
+UNNAMED_SECONDS: Final = 60.0
 
 
 class Folded(NamedTuple):
@@ -60,41 +63,44 @@ def fold(
 
 
 def _fold_all(run: RunFolder, database: RunDatabase, durable: bool) -> Folded:
-    rows, done, takeovers = 0, [], 0
+    rows, takeovers = 0, 0
+    done: list[str] = []
+    spent: list[Path] = []
     owned = run.owned()
     with contextlib.ExitStack() as adoptions:
-        for uuid, segments in run.segments().items():
-            # The order matters: a writer found dead here has written all that it ever will.
-            dead = life_of(run.own(uuid)) == "dead" and adoptions.enter_context(
-                adopted(run.own(uuid))
-            )
+        for uuid, listed in run.segments().items():
+            own = run.own(uuid)
+            dead = life_of(own) == "dead" and adoptions.enter_context(adopted(own))
+            # A writer that is found dead now may have begun a segment since they were listed.
+            segments = run.segments().get(uuid, listed) if dead else listed
             folding = _Folding(database, uuid, segments)
             rows += folding.run(dead)
-            if dead or folding.ended:
+            over = folding.complete and (dead or folding.ended)
+            if over:
                 done.append(uuid)
-            takeovers += dead and not folding.ended
-        if done or durable:
+                takeovers += not folding.ended
+            spent += folding.spent(everything=over)
+        if spent or durable:
             with database.transaction(durable=True):
                 database.end_sources(done)
-        _unlink(run, done)
-    if owned:
-        _drop_orphaned_owns(run, owned)
-    return Folded(rows, 0.0, takeovers)
-
-
-def _unlink(run: RunFolder, uuids: list[str]) -> None:
-    segments = run.segments() if uuids else {}
-    for uuid in uuids:
-        for _, path in segments.get(uuid, ()):
+        for path in spent:
             path.unlink(missing_ok=True)
-        run.own(uuid).unlink(missing_ok=True)
-    if uuids:
+        for uuid in done:
+            run.own(uuid).unlink(missing_ok=True)
+    if done:
         drop_spill_folders(run)
+    _drop_orphaned_owns(run, owned)
+    return Folded(rows, 0.0, takeovers)
 
 
 def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
     """Remove the `.own` of writers that died before their first journal existed."""
     journals = run.segments()
+    for path in run.journals.glob("*.owning"):
+        # A writer that died within the few instructions before its lock had a name.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNNAMED_SECONDS:
+                path.unlink()
     for uuid in owned - journals.keys():
         path = run.own(uuid)
         with adopted(path) as held:
@@ -110,7 +116,13 @@ class _Folding:
         self._db = database
         self._uuid = uuid
         self._segments = segments
+        self._at = 0
         self.ended = False
+        self.complete = False
+
+    def spent(self, *, everything: bool) -> list[Path]:
+        """The segments that can go once the database is on the disk: those that others follow."""
+        return [path for number, path in self._segments if everything or number < self._at]
 
     def run(self, dead: bool) -> int:
         """Absorb what is there; gives the number of new rows."""
@@ -123,18 +135,20 @@ class _Folding:
             if number > at + 1:
                 # A segment in between lies on another host's spill disk: wait for that host.
                 return self._end(start)
+            self._at = number
             # Once a later segment exists nothing more is written to this one.
             final = dead or index < len(self._segments) - 1
             with contextlib.suppress(FileNotFoundError):
                 self._read(number, path, offset if number == at else 0, final)
             at = number
-        return self._end(start, complete=True)
+        self.complete = True
+        return self._end(start)
 
-    def _end(self, start: int, *, complete: bool = False) -> int:
+    def _end(self, start: int) -> int:
         source = self._db.source(self._uuid)
         if source is None:
             return 0
-        self.ended = complete and (bool(source.ended) or self._has_end(source))
+        self.ended = bool(source.ended) or self._has_end(source)
         return source.position - start
 
     def _has_end(self, source: Source) -> bool:

@@ -118,21 +118,29 @@ def after_fork(*, in_child: bool) -> None:
 
 
 class Ownership:
-    """The writer's side of `<uuid>.own`; created and locked in one go."""
+    """The writer's side of `<uuid>.own`."""
 
     def __init__(self, path: Path) -> None:
+        """Create and lock the file. It bears its name only once it is locked and has its room."""
         self.path = path
-        self._fd = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666
-        )
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed = path.with_suffix(".owning")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        self._fd = os.open(unnamed, flags, 0o666)
+        try:
+            os.write(self._fd, b" " * NOTE_BYTES)
+            if fcntl is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(unnamed, path)
+        except BaseException:
+            os.close(self._fd)
+            unnamed.unlink(missing_ok=True)
+            raise
 
     def note(self, text: bytes) -> None:
         """Replace the file's content, which a full disk does not refuse for one block."""
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, text.ljust(NOTE_BYTES), 0)
+            os.pwrite(self._fd, text[:NOTE_BYTES].ljust(NOTE_BYTES), 0)
 
     def close(self) -> None:
         """Let go of the lock (in a forked child: only of the inherited descriptor)."""

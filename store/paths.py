@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -352,6 +351,8 @@ def drop_spill_folders(run: RunFolder) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder in a way that leaves no half of it under its name: through `.trash`."""
+    import shutil
+
     trash = path.parent.parent.parent / ".trash"
     trash.mkdir(exist_ok=True)
     grave = trash / f"{path.name}.{os.urandom(4).hex()}"

@@ -93,7 +93,7 @@ def salvage(run: RunFolder) -> Salvaged:
         finally:
             old.close()
         with fresh.transaction(durable=True):
-            pass
+            _set_bookmarks(run, fresh)
     finally:
         fresh.close()
     for suffix in ("-wal", "-shm", ""):
@@ -102,6 +102,15 @@ def salvage(run: RunFolder) -> Salvaged:
             os.replace(damaged, f"{kept}{suffix}")
     os.replace(fresh_path, run.database)
     return Salvaged(rows, kept)
+
+
+def _set_bookmarks(run: RunFolder, fresh: RunDatabase) -> None:
+    """Let the next fold begin at the first segment that is still there."""
+    for uuid, segments in run.segments().items():
+        source = fresh.ensure_source(uuid)
+        fresh.execute(
+            "UPDATE source SET segment = ?, offset = 0 WHERE id = ?", (segments[0][0], source.id)
+        )
 
 
 def _readable_sources(old: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import store
+from store.api.session import current_run
 from store.errors import RunClosed, RunExists, RunNotFound, UsageError
 from store.paths import StoreFolder
 from store.query import StoredRun
@@ -34,7 +35,7 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     assert run.step == 2
     assert run.summary["loss"] == 0.5
     store.finish()
-    assert store.run is None
+    assert current_run() is None
     found = stored(tmp_path)
     assert found.state == "finished"
     assert found.config == {"lr": 0.1}
@@ -275,6 +276,7 @@ def test_the_last_line_says_how_to_send_the_run(tmp_path: Path) -> None:
         ("raise ValueError('x')", "failed", 1),
         ("import sys; sys.exit(3)", "failed", 3),
         ("import sys; sys.exit(0)", "finished", 0),
+        ("exit(4)", "failed", 4),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "killed", 143),
         ("raise KeyboardInterrupt", "killed", None),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed", -9),

@@ -100,15 +100,34 @@ class Run:
 )
 @click.option("-p", "--project", help="Only runs of this project.")
 @click.option("-e", "--entity", help="Only runs of this entity.")
-@click.option("-s", "--state", "states", multiple=True, type=click.Choice(STATES),
-              help="Only runs in this state. May be repeated.")  # fmt: skip
+@click.option(
+    "-s",
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="Only runs in this state. May be repeated.",
+)
 @click.option("--tag", "tags", multiple=True, help="Only runs with this tag. May be repeated.")
-@click.option("--filter", "condition", metavar="SQL",
-              help="Only runs for which this is true, over the columns of the view runs.")  # fmt: skip
-@click.option("--sort", metavar="COLUMN",
-              help="Sort by a column or key; -COLUMN sorts down. Default: the newest first.")  # fmt: skip
-@click.option("-c", "--column", "columns", multiple=True, metavar="KEY",
-              help="Show this key of the summary or the config too. May be repeated.")  # fmt: skip
+@click.option(
+    "--filter",
+    "condition",
+    metavar="SQL",
+    help="Only runs for which this is true, over the columns of the view runs.",
+)
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Sort by a column or key; -COLUMN sorts down. Default: the newest first.",
+)
+@click.option(
+    "-c",
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="KEY",
+    help="Show this key of the summary or the config too. May be repeated.",
+)
 @click.option("-n", "--limit", type=click.IntRange(min=0), help="Show at most this many runs.")
 @output_options
 def ls(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from store.api.cli_runs import Run
 from store.api.output import OutputFormat, output_options, write_rows
 from store.api.shell import (
     RUN,
     STATE_COLORS,
-    encodable,
     example,
     find_runs,
+    folder_of,
     has_color,
     moment,
     open_store,
@@ -33,24 +34,25 @@ from store.counts import RunStatus, read_status
 from store.errors import UsageError
 from store.jsontext import from_json
 from store.outline import MetricKey, RunLine, WriterLine, flatten
+from store.query import StoredRun
 
 if TYPE_CHECKING:
-    from store.query import StoredFile, StoredRun
+    from store.query import Store, StoredFile
 
 CHART_HEIGHT: Final = 16
 SHORT: Final = 12
 """Digits of a commit or hash that tell it apart for people."""
-HIDDEN: Final = frozenset({"name", "group", "job_type", "tags", "notes", "git", "command",
-                           "machine", "packages"})  # fmt: skip
+HIDDEN: Final = frozenset(
+    {"name", "group", "job_type", "tags", "notes", "git", "command", "machine", "packages"}
+)
 """Attributes that have a line of their own."""
 
 
-@click.command(
-    epilog=example("how the loss of a run went", "store show coral-quail-1 --plot loss")
-)
+@click.command(epilog=example("how the loss of a run went", "store show coral-quail-1 --plot loss"))
 @click.argument("run", type=RUN, metavar="RUN")
-@click.option("--plot", "plots", multiple=True, metavar="KEY",
-              help="Draw this metric. May be repeated.")  # fmt: skip
+@click.option(
+    "--plot", "plots", multiple=True, metavar="KEY", help="Draw this metric. May be repeated."
+)
 @click.option("--log", "log_y", is_flag=True, help="Draw with a logarithmic y axis.")
 @click.option("--history", is_flag=True, help="Write the logged rows, a line per step and writer.")
 @output_options
@@ -66,17 +68,18 @@ def show(
     if not history and output.kind in ("csv", "tsv", "table"):
         raise click.UsageError("a run is no table: use --json, or --history for its rows")
     with open_store() as store:
-        (found,) = find_runs(store, (run,))
+        (line,) = find_runs(store, (run,))
+        found = StoredRun(store, line)
         if history:
             _write_history(found, output)
         elif output.kind in ("json", "nl"):
-            facts = json_value(describe(found))
+            facts = json_value(describe(Facts(store, line)))
             indent = 2 if output.kind == "json" else None
             printed(json.dumps(facts, ensure_ascii=False, indent=indent, allow_nan=False))
         elif plots:
             _plot(found, plots, log_y)
         else:
-            _print_run(found)
+            _print_run(Facts(store, line))
 
 
 # -- rows and charts ---------------------------------------------------------------------------
@@ -129,35 +132,48 @@ def click_width() -> int:
 # -- for programs ------------------------------------------------------------------------------
 
 
-def describe(run: StoredRun) -> dict[str, Any]:
+class Facts:
+    """What is known of a run at one moment: a refresh for each part could wait for each."""
+
+    def __init__(self, store: Store, line: RunLine) -> None:
+        self.line = line
+        self.folder = folder_of(store, line)
+        self.status = read_status(self.folder, line)
+        self.metrics = {metric.key: metric for metric in store.catalogue.metric_keys(line)}
+        self.writers = store.catalogue.writers(line.n)
+        self.summary = Run(line).summary
+        self.attributes: dict[str, Any] = from_json(line.attributes)
+        self.files = StoredRun(store, line).files() if line.has_files else []
+
+
+def describe(run: Facts) -> dict[str, Any]:
     """All facts about a run under names that stay; times in ISO 8601, UTC."""
-    line, status = run.line, read_status(run)
-    metrics = run._store.catalogue.metric_keys(line)
+    line, status = run.line, run.status
     return {
         **{name: getattr(line, name) for name in ("name", "id", "entity", "project", "path")},
         "state": line.state,
         "error": line.error,
         **{name: moment(getattr(line, name)) for name in ("created", "updated", "ended")},
-        "folder": os.fspath(run.dir),
+        "folder": os.fspath(run.folder.path),
         "host": line.host,
         **{name: getattr(line, name) for name in ("rows", "steps", "points", "size", "stubs")},
         "group": line.group,
         "job_type": line.job_type,
-        "tags": list(run.tags),
+        "tags": from_json(line.tags),
         "notes": line.notes,
-        "config": run.config,
+        "config": from_json(line.config),
         "summary": run.summary,
         "metrics": {
             metric.key: {"min": metric.least, "max": metric.greatest, "points": metric.points}
-            for metric in metrics
+            for metric in run.metrics.values()
         },
         "attributes": run.attributes,
         "writers": [
             {**writer._asdict(), "opened": moment(writer.opened), "latest": moment(writer.latest)}
-            for writer in run.writers()
+            for writer in run.writers
         ],
         "files": [
-            {"name": file.name, "size": file.size, "sha256": file.sha256} for file in _files(run)
+            {"name": file.name, "size": file.size, "sha256": file.sha256} for file in run.files
         ],
         "refused": from_json(line.refused),
         "waiting": status.journal_rows,
@@ -167,27 +183,23 @@ def describe(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _files(run: StoredRun) -> list[StoredFile]:
-    return run.files() if run.line.has_files else []
-
-
 # -- for people --------------------------------------------------------------------------------
 
 
-def _print_run(run: StoredRun) -> None:
+def _print_run(run: Facts) -> None:
     line = run.line
     printed(f"{paint(line.name, bold=True)}  {paint(line.state, STATE_COLORS.get(line.state))}")
     printed(paint(line.path, dim=True))
     printed("")
-    _print_pairs(_facts(run, line, read_status(run)))
+    _print_pairs(_facts(run))
     _print_section("Config", _config_lines(line))
     _print_section("Summary", _summary_lines(run))
-    _print_section("Writers", _writer_lines(run.writers()))
-    _print_section("Files", _file_lines(_files(run)))
+    _print_section("Writers", _writer_lines(run.writers))
+    _print_section("Files", _file_lines(run.files))
     others = {k: v for k, v in run.attributes.items() if k not in HIDDEN}
     _print_section("Attributes", [(key, _short(value)) for key, value in sorted(others.items())])
     if line.points:
-        some = next((m.key for m in run._store.catalogue.metric_keys(line) if m.points > 1), None)
+        some = next((key for key, metric in run.metrics.items() if metric.points > 1), None)
         if some is not None and sys.stdout.isatty():
             say(f"\n`store show {line.id} --plot {shlex.quote(some)}` draws a metric".lstrip("\n"))
 
@@ -221,27 +233,29 @@ def paint_free(text: str) -> str:
     return cut_text(visible(text), 160)
 
 
-def _facts(run: StoredRun, line: RunLine, status: RunStatus) -> Iterator[tuple[str, str]]:
+def _facts(run: Facts) -> Iterator[tuple[str, str]]:
+    line = run.line
     if line.error:
         yield "damaged", line.error
     yield "started", _when(line.created)
     if line.created is not None and line.updated is not None:
         word = "last row" if line.state == "running" else "ended"
-        took = format_age(max(0.0, line.updated - line.created))
-        yield word, f"{_when(line.updated)}, after {took}"
+        took = max(0.0, line.updated - line.created)
+        shown = f"{took:.2g} s" if took < 10 else format_age(took)
+        yield word, f"{_when(line.updated)}, after {shown}"
     steps = "" if line.steps is None else f", last step {line.steps:,}"
     yield "rows", f"{line.rows:,} ({plural(line.points, 'value')}{steps})"
     yield "size", format_size(line.size)
-    yield "folder", os.fspath(run.dir)
+    yield "folder", os.fspath(run.folder.path)
     yield "group", line.group or ""
     yield "job type", line.job_type or ""
-    yield "tags", ", ".join(run.tags)
+    yield "tags", ", ".join(from_json(line.tags))
     yield "notes", line.notes or ""
     attributes = run.attributes
     yield "command", _command(attributes.get("command"))
     yield "git", _git(attributes.get("git"))
     yield "machine", _machine(attributes.get("machine"))
-    yield from _troubles(line, status)
+    yield from _troubles(line, run.status)
 
 
 def _troubles(line: RunLine, status: RunStatus) -> Iterator[tuple[str, str]]:
@@ -298,9 +312,11 @@ def _machine(said: object) -> str:
     if not isinstance(said, dict):
         return ""
     gpus = said.get("gpus")
-    names = [g.get("name", "GPU") if isinstance(g, dict) else str(g) for g in gpus or ()] if (
-        isinstance(gpus, list)
-    ) else []  # fmt: skip
+    names = (
+        [g.get("name", "GPU") if isinstance(g, dict) else str(g) for g in gpus or ()]
+        if (isinstance(gpus, list))
+        else []
+    )
     memory = said.get("memory")
     parts = [
         said.get("host"),
@@ -319,10 +335,9 @@ def _config_lines(line: RunLine) -> Iterator[tuple[str, ...]]:
         yield key, _short(bool(value) if kind == "bool" else value)
 
 
-def _summary_lines(run: StoredRun) -> Iterator[tuple[str, ...]]:
-    known = {metric.key: metric for metric in run._store.catalogue.metric_keys(run.line)}
+def _summary_lines(run: Facts) -> Iterator[tuple[str, ...]]:
     for key, value in run.summary.items():
-        yield key, _short(value), *_spread(known.get(key))
+        yield key, _short(value), *_spread(run.metrics.get(key))
 
 
 def _spread(metric: MetricKey | None) -> Iterator[str]:
@@ -345,9 +360,11 @@ def _writer_lines(writers: Sequence[WriterLine]) -> Iterator[tuple[str, ...]]:
         step = "" if writer.step is None else f"last step {writer.step:,}"
         exit_code = f"exit code {writer.exit_code}" if writer.exit_code else ""
         place = f"{writer.host}:{writer.pid}" if writer.label else ""
-        state = f"{writer.state}, lives" if writer.alive and writer.state != "running" else (
-            writer.state
-        )  # fmt: skip
+        state = (
+            f"{writer.state}, lives"
+            if writer.alive and writer.state != "running"
+            else (writer.state)
+        )
         name = writer.writer or writer.uuid[:SHORT]
         yield name, state, plural(writer.rows, "row"), step, place, exit_code
 
@@ -357,6 +374,3 @@ def _file_lines(files: Sequence[StoredFile]) -> Iterator[tuple[str, ...]]:
         missing = "" if file.path is not None and file.path.exists() else "not here"
         size = "" if file.size is None else format_size(file.size)
         yield file.name, size, (file.sha256 or "")[:SHORT], missing
-
-
-__all__ = ["describe", "encodable", "show"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import sys
@@ -285,6 +286,10 @@ class Run:
         if self._writer is None or self._tended is None:
             return
         self._writer.retry_waiting()
+        if durable and self._writer.waiting:
+            raise OSError(
+                errno.ENOSPC, f"{self._writer.waiting} rows wait in memory", str(self.dir)
+            )
         if durable and self._writer.started:
             self._writer.sync()
         self._tended.fold(2.0)

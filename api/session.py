@@ -32,7 +32,7 @@ PARENT_RUN: Final = "STORE_PARENT_RUN"
 """Set in the environment for processes that multiprocessing spawns: the run's folder."""
 PROVENANCE_SECONDS: Final = 15.0
 _open_runs: Final[list[Run]] = []
-_lock: Final = threading.RLock()
+_lock = threading.RLock()
 
 
 def init(
@@ -367,6 +367,16 @@ def current_summary() -> Any:
 def _forget(run: Run) -> None:
     if run in _open_runs:
         _open_runs.remove(run)
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread of the parent may have been in the middle of init()."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _writes_rows() -> bool:

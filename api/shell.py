@@ -18,8 +18,9 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from store.paths import StoreFolder
-    from store.query import Store, StoredRun
+    from store.outline import RunLine
+    from store.paths import RunFolder, StoreFolder
+    from store.query import Store
 
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 STORE: Final = "store.api.shell.store"
@@ -83,13 +84,16 @@ def open_store() -> Iterator[Store]:
         yield opened
 
 
-class RunName(click.ParamType):
+class RunName(click.ParamType[str]):
     """A RUN argument: an id, a name, a path or the beginning of an id."""
 
     name = "run"
 
     def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
@@ -113,14 +117,24 @@ class RunName(click.ParamType):
 RUN: Final = RunName()
 
 
-def find_runs(store: Store, names: tuple[str, ...]) -> list[StoredRun]:
-    """The runs that `names` mean, each once, in the order given.
+def find_runs(store: Store, names: tuple[str, ...]) -> list[RunLine]:
+    """The lines of the runs that `names` mean, each once, in the order given.
+
+    One refresh for all of them: each waits for locks that somebody else holds.
 
     Raises:
         RunNotFound: one of them means none, or several.
     """
-    found = [store.runs[name] for name in names]
-    return list({run.path: run for run in found}.values())
+    store.refresh()
+    found = [store.catalogue.find(name) for name in names]
+    return list({line.key: line for line in found}.values())
+
+
+def folder_of(store: Store, line: RunLine) -> RunFolder:
+    """The folder of the run with that line."""
+    from store.paths import RunFolder
+
+    return RunFolder(store.path / line.key, store.id)
 
 
 # -- printing ----------------------------------------------------------------------------------
@@ -201,7 +215,7 @@ class Failure(click.ClickException):
     def __init__(self, message: str, hint: str | None, code: int) -> None:
         super().__init__(message)
         self.hint = hint
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         """Print it; `file` is where click wants it (stderr by default)."""

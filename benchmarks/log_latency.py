@@ -110,9 +110,7 @@ def show(title: str, cells: Sequence[Cell], rounds: int) -> dict[str, Figures]:
             lines.append([label, one, *[""] * (len(HEADS) - 2)])
             continue
         times = (one["p50"], one["p50"] / floor, one["p99"], one["max"] / 1e3)
-        lines.append(
-            [label, *map(number, (*times, one["rows"], one["init_s"], one["finish_s"]))]
-        )
+        lines.append([label, *map(number, (*times, one["rows"], one["init_s"], one["finish_s"]))])
     print_table(title, HEADS, lines)
     return figures
 
@@ -131,7 +129,11 @@ def show_latency(rounds: int, rows: int, peers: list[str]) -> None:
         "log(), other rows",
         [
             *floor_cells(**options)[:1],
-            *(cell for shape in shapes for cell in store_cells(f", {shape}", shape=shape, rows=rows)),
+            *(
+                cell
+                for shape in shapes
+                for cell in store_cells(f", {shape}", shape=shape, rows=rows)
+            ),
         ],
         rounds,
     )
@@ -171,7 +173,9 @@ def latency_figures(
         Figure("p50 of 10 floats, mmap", flat[mmap]["p50"], "us", 5.0),
         Figure("p50 of 10 floats, write", flat[write]["p50"], "us", 5.0),
         Figure("the same against the floor, mmap", flat[mmap]["p50"] / flat[FLOOR]["p50"], "x", 2),
-        Figure("the same against the floor, write", flat[write]["p50"] / flat[FLOOR]["p50"], "x", 2),
+        Figure(
+            "the same against the floor, write", flat[write]["p50"] / flat[FLOOR]["p50"], "x", 2
+        ),
         Figure("cold caches, against the floor, mmap", cold[mmap]["p50"] / cold[FLOOR]["p50"], "x"),
         Figure("p99 in a Python-bound loop, fold running, mmap", running["p99"], "us", 200.0),
     ]

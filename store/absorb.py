@@ -14,17 +14,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from itertools import repeat
-from math import copysign
-from typing import Any, Final
+from typing import Any
 
 import msgpack
 
-from store.batch import FLOATS, NUMBERS, Batch, Group
+from store.batch import Batch
 from store.errors import SequenceGap
 from store.materialize import materialize
 from store.reread import digest_from_tables
 from store.row import (
-    INT_MAX,
     BadRowError,
     Kind,
     Row,
@@ -33,23 +31,19 @@ from store.row import (
     row_digest,
     shape_row,
 )
-
-METRIC: Final = int(Kind.METRIC)
-MAX_GROUPS: Final = 1000
+from store.stretch import split, take
 
 
 class Absorber:
-    """Remembers what can be reused between batches: metric ids, the last seq, the key groups."""
+    """Absorbs batches; remembers the ids of metrics between them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._metrics: dict[str, int] = {}
-        self._groups: dict[tuple[str, ...], Group] = {}
 
     def forget(self) -> None:
         """After a rollback: ids that were given out in the transaction are not valid."""
         self._metrics.clear()
-        self._groups.clear()
 
     def absorb(
         self,
@@ -71,10 +65,18 @@ class Absorber:
         self._write(batch)
         return len(rows)
 
-    def reject(self, source: int, digest: bytes, number: int, frame: bytes, reason: str) -> None:
-        """Insert one stub for a frame that cannot be read."""
+    def reject(
+        self,
+        source: int,
+        digest: bytes,
+        number: int,
+        frame: bytes,
+        reason: str,
+        row_hash: bytes | None = None,
+    ) -> None:
+        """Insert one stub, for a frame that cannot be read or a row that is elsewhere."""
         batch = Batch(source, "", self._next_seq(), digest)
-        self._add_stub(batch, number, frame, reason)
+        self._add_stub(batch, number, frame, reason, row_hash)
         batch.position = number
         self._write(batch)
 
@@ -91,56 +93,28 @@ class Absorber:
         rows: Sequence[Row | Sequence[Any]],
         payloads: Sequence[bytes | memoryview] | None,
     ) -> Batch:
+        for index, row in enumerate(rows, position + 1):
+            if row[0] != index:
+                raise SequenceGap(uuid, index, row[0])
         batch = Batch(source, uuid, self._next_seq(), digest)
-        if len(self._groups) > MAX_GROUPS:
-            self._groups.clear()
-        for index, row in enumerate(rows):
-            position += 1
-            if row[0] != position:
-                raise SequenceGap(uuid, position, row[0])
-            payload = payloads[index] if payloads else None
-            if not self._add_fast(batch, row, payload):
-                self._add(batch, row, payload)
-        batch.position = position
+        for first, last in split(rows):
+            part = payloads[first:last] if payloads is not None else None
+            stretch = take(rows[first:last], part)
+            if stretch is not None:
+                batch.add_stretch(stretch, self._metric_ids(stretch.keys))
+                continue
+            for index in range(first, last):
+                self._add(batch, rows[index], payloads[index] if payloads is not None else None)
+        batch.position = position + len(rows)
         return batch
-
-    def _add_fast(
-        self, batch: Batch, row: Row | Sequence[Any], payload: bytes | memoryview | None
-    ) -> bool:
-        """Take a plain row of numbers; False leaves it, untouched, to the thorough way."""
-        number, kind, step, time, data = row
-        if kind != METRIC or type(data) is not dict or type(time) is not float:
-            return False
-        values = tuple(data.values())
-        if not NUMBERS.issuperset(map(type, values)) or type(step) is not int:
-            return False
-        total = sum(values)
-        # NaN, infinities and -0.0 have canonical forms of their own; sizes may exceed 64 bits.
-        if total - total != 0.0 or not -INT_MAX < step < INT_MAX:
-            return False
-        if 0.0 in values and any(v == 0.0 and copysign(1.0, v) < 0.0 for v in values):
-            return False
-        if not FLOATS.issuperset(map(type, values)) and max(values) > INT_MAX:
-            return False
-        keys = tuple(data)
-        group = self._groups.get(keys)
-        if group is None:
-            try:
-                group = self._groups[keys] = Group(keys, self._metric_ids(keys))
-            except BadRowError:
-                return False
-        if payload is None or not group.is_sorted:
-            payload = msgpack.packb(
-                (number, METRIC, step, time + 0.0, {k: data[k] for k in group.order})
-            )
-        batch.add_numbers(group, number, step, time, values, digest_of(payload))
-        return True
 
     def _add(
         self, batch: Batch, row: Row | Sequence[Any], payload: bytes | memoryview | None
     ) -> None:
         try:
             shaped = shape_row(row)
+            if shaped.kind == Kind.STUB:
+                raise BadRowError("a row that calls itself a stub")
             row_hash = row_digest(shaped)
         except BadRowError as error:
             frame = bytes(payload) if payload is not None else msgpack.packb(row, default=repr)
@@ -153,8 +127,15 @@ class Absorber:
         else:
             batch.add_other(seq, shaped)
 
-    def _add_stub(self, batch: Batch, number: int, frame: bytes, reason: str) -> None:
-        row_hash = digest_of(frame)
+    def _add_stub(
+        self,
+        batch: Batch,
+        number: int,
+        frame: bytes,
+        reason: str,
+        row_hash: bytes | None = None,
+    ) -> None:
+        row_hash = row_hash or digest_of(frame)
         batch.add_row(Row(number, Kind.STUB, 0, batch.latest or 0.0, {}), row_hash)
         batch.rejected.append((batch.source, number, frame, reason, row_hash))
 
@@ -173,9 +154,8 @@ class Absorber:
     def _write(self, batch: Batch) -> None:
         many = self._db.executemany
         many("INSERT INTO rows VALUES(?, ?, ?, ?, ?, ?)", batch.rows)
-        for group, taken in batch.groups.items():
-            for metric, column in zip(group.ids, zip(*taken.values, strict=True), strict=True):
-                many("INSERT INTO point VALUES(?, ?, ?)", zip(repeat(metric), taken.seqs, column))
+        for metric, seqs, column in batch.columns:
+            many("INSERT INTO point VALUES(?, ?, ?)", zip(repeat(metric), seqs, column))
         many("INSERT INTO point VALUES(?, ?, ?)", batch.points)
         many("INSERT INTO object VALUES(?, ?, ?, ?)", batch.objects)
         many("INSERT INTO line VALUES(?, ?, ?)", batch.lines)

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import repeat
+from typing import Any, Final
 
 from store.jsontext import to_json
-from store.row import Kind, Row, chain
-
-FLOATS: Final = frozenset({float})
-NUMBERS: Final = frozenset({float, int})
-
-
-class Group:
-    """Metric rows that have the same keys in the same order."""
-
-    __slots__ = ("ids", "is_sorted", "keys", "order")
-
-    def __init__(self, keys: tuple[str, ...], ids: list[int]) -> None:
-        self.keys = keys
-        self.ids = ids
-        self.order = sorted(keys)
-        self.is_sorted = all(a < b for a, b in pairwise(keys))
-
-
-class Taken(NamedTuple):
-    """The rows of a group in this batch; `values` has a tuple per row."""
-
-    seqs: list[int]
-    values: list[tuple[float, ...]]
-    stamps: list[tuple[float, int]]
+from store.row import DIGEST_BYTES, Kind, Row, chain
+from store.stretch import METRIC, Stretch
 
 
 class Logged:
@@ -65,7 +45,7 @@ class Batch:
         self.latest: float | None = None
         self._seq = first_seq
         self.rows: list[tuple[int, int, int, int, int, float]] = []
-        self.groups: dict[Group, Taken] = {}
+        self.columns: list[tuple[int, range, tuple[float, ...]]] = []
         self.points: list[tuple[int, int, object]] = []
         self.objects: list[tuple[int, int, str, str]] = []
         self.lines: list[tuple[int, str, str]] = []
@@ -74,7 +54,7 @@ class Batch:
         self.opened: list[Row] = []
         self.closed: list[Row] = []
         self.settings: dict[int, list[Row]] = {}
-        self.mixed: dict[str, Logged] = {}
+        self.logged: dict[str, Logged] = {}
 
     def add_row(self, row: Row, row_hash: bytes) -> int:
         """Give the row its seq and move the chain; its data is still to be added."""
@@ -86,37 +66,50 @@ class Batch:
             self.latest = row.time if self.latest is None else max(self.latest, row.time)
         return seq
 
-    def add_numbers(
-        self,
-        group: Group,
-        number: int,
-        step: int,
-        time: float,
-        values: tuple[float, ...],
-        row_hash: bytes,
-    ) -> None:
-        """The short way for a row of finite numbers."""
-        seq = self._seq
-        self._seq = seq + 1
-        self.digest = chain(self.digest, row_hash)
-        self.rows.append((seq, self.source, number, METRIC, step, time))
-        if self.latest is None or time > self.latest:
-            self.latest = time
-        if self.step is None or step > self.step:
-            self.step = step
-        taken = self.groups.get(group)
-        if taken is None:
-            taken = self.groups[group] = Taken([], [], [])
-        taken.seqs.append(seq)
-        taken.values.append(values)
-        taken.stamps.append((time, number))
+    def add_stretch(self, stretch: Stretch, ids: Sequence[int]) -> None:
+        """Many rows of finite numbers at once."""
+        count, first = len(stretch.numbers), self._seq
+        self._seq = first + count
+        seqs = range(first, first + count)
+        digest = self.digest
+        for row_hash in stretch.hashes:
+            digest = blake2b(digest + row_hash, digest_size=DIGEST_BYTES).digest()
+        self.digest = digest
+        self.rows.extend(
+            zip(
+                seqs,
+                repeat(self.source, count),
+                stretch.numbers,
+                repeat(METRIC, count),
+                stretch.steps,
+                stretch.times,
+                strict=True,
+            )
+        )
+        latest, step = max(stretch.times), max(stretch.steps)
+        self.latest = latest if self.latest is None else max(self.latest, latest)
+        self.step = step if self.step is None else max(self.step, step)
+        self.columns += zip(ids, repeat(seqs, len(ids)), stretch.values, strict=True)
+        self._see(stretch, latest)
+
+    def _see(self, stretch: Stretch, latest: float) -> None:
+        """What the stretch means for the summary: the last of the latest rows."""
+        last = len(stretch.times) - 1 - stretch.times[::-1].index(latest)
+        stamp = (latest, stretch.numbers[last])
+        for key, column in zip(stretch.keys, stretch.values, strict=True):
+            logged = self.logged.get(key)
+            if logged is None:
+                logged = self.logged[key] = Logged()
+            logged.count += len(column)
+            logged.see(stamp, column[last])
+            logged.spread(min(column), max(column))
 
     def add_mixed(self, seq: int, row: Row, ids: dict[str, int]) -> None:
         """A metric row with special numbers, texts or objects in it."""
         self.step = row.step if self.step is None else max(self.step, row.step)
         stamp = (row.time, row.number)
         for key, value in row.data.items():
-            logged = self.mixed.setdefault(key, Logged())
+            logged = self.logged.setdefault(key, Logged())
             logged.count += 1
             if isinstance(value, int | float) or value is None:
                 number = int(value) if type(value) is bool else value
@@ -144,23 +137,7 @@ class Batch:
         elif row.kind in SETTING_KINDS:
             self.settings.setdefault(row.kind, []).append(row)
 
-    def logged(self) -> dict[str, Logged]:
-        """Per key, what the metric rows of the batch mean for the summary."""
-        found = self.mixed
-        for group, taken in self.groups.items():
-            stamps = taken.stamps
-            last = max(range(len(stamps)), key=stamps.__getitem__)
-            for key, column in zip(group.keys, zip(*taken.values, strict=True), strict=True):
-                logged = found.get(key)
-                if logged is None:
-                    logged = found[key] = Logged()
-                logged.count += len(column)
-                logged.see(stamps[last], column[last])
-                logged.spread(min(column), max(column))
-        return found
 
-
-METRIC: Final = int(Kind.METRIC)
 SETTING_KINDS: Final = frozenset({Kind.CONFIG, Kind.SUMMARY, Kind.ATTRIBUTE, Kind.FILE})
 
 

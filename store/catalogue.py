@@ -3,8 +3,8 @@
 A refresh is one pass over the folders (`store.scan`); only runs that changed, or have journals
 with rows that were not folded, are folded and read again (`store.outline`). A line is kept with
 the stamp of the files that it was made from, so whoever writes last, a line that is out of date
-is found out by the next refresh. Numbers (`run.n`, `metric_key.slot`) are never given out twice
-and stay the same only as long as the rows of the run do.
+is found out by the next refresh. Numbers (`run.n`, `metric_key.slot`) stay with their run and
+metric and are never given out twice; `run.version` tells that rows were added.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from store.cache import cache_file, open_cache, remove_cache
+from store.cache import CHILDREN, cache_file, open_cache, remove_cache
 from store.database import RunDatabase, Source
 from store.errors import RunNotFound, StoreError, StoreLocked
 from store.fold import fold
@@ -39,53 +38,23 @@ from store.scan import (
     spilled_runs,
 )
 
-MEANING: Final = 1
-"""To be raised when columns stay but their meaning changes."""
 WAIT_SECONDS: Final = 2.0
 LINES: Final = 100
 """Lines in one transaction of a refresh."""
-
-TABLES: Final = f"""
-CREATE TABLE run(n INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
-    {", ".join(f'"{name}"' for name in RunLine._fields[2:])});
-CREATE INDEX run_by_id ON run(id);
-CREATE INDEX run_by_name ON run(name);
-CREATE TABLE metric_key(slot INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER NOT NULL,
-    run TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
-    {", ".join(MetricKey._fields)});
-CREATE INDEX metric_key_by_key ON metric_key(key, run);
-CREATE INDEX metric_key_by_run ON metric_key(run, key);
-CREATE TABLE config_key(n INTEGER NOT NULL,
-    run TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
-    key TEXT NOT NULL, value, type TEXT NOT NULL);
-CREATE INDEX config_key_by_key ON config_key(key, run);
-CREATE INDEX config_key_by_run ON config_key(run, key);
-CREATE TABLE writer(n INTEGER NOT NULL,
-    run TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
-    {", ".join(WriterLine._fields)});
-CREATE INDEX writer_by_run ON writer(run)
-"""
-_FORM: Final = blake2b(f"{MEANING} {TABLES}".encode(), digest_size=4).hexdigest()
-_CHILDREN: Final = {
-    "metric_key": ", ".join(("n", "run", "entity", "project", *MetricKey._fields)),
-    "config_key": "n, run, entity, project, key, value, type",
-    "writer": ", ".join(("n", "run", "entity", "project", *WriterLine._fields)),
-}
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_UPDATED: Final = ", ".join(f"{name} = excluded.{name}" for name in MetricKey._fields[1:])
 
 
 class _Known(NamedTuple):
     n: int
-    id: str
     stamp: str
     marks: str | None
     signature: str
+    version: int
 
 
 _KNOWN: Final = ", ".join(_Known._fields)
-
-
 _inherited: Final[list[sqlite3.Connection]] = []
 """A parent's connections: closing one in a forked child would drop the parent's locks."""
 
@@ -96,7 +65,7 @@ class Catalogue:
     def __init__(self, store: StoreFolder) -> None:
         self.store = store
         self._lock = threading.RLock()
-        self._path: Path | None = cache_file(store, _FORM)
+        self._path: Path | None = cache_file(store)
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
         self._waited = 0.0
@@ -157,8 +126,7 @@ class Catalogue:
         """The metrics that were logged, by name."""
         columns = ", ".join(MetricKey._fields)
         rows = self._select(
-            f"SELECT {columns} FROM metric_key WHERE run = ? AND n = ? AND points > 0 ORDER BY key",
-            *(line.id, line.n),
+            f"SELECT {columns} FROM metric_key WHERE n = ? AND points > 0 ORDER BY key", line.n
         )
         return [MetricKey._make((*row[:-1], bool(row[-1]))) for row in rows]
 
@@ -261,7 +229,7 @@ class Catalogue:
                 except (StoreLocked, OSError, sqlite3.OperationalError) as error:
                     problem = error  # held by another, not ours to write to, or a full disk
             with reading(run) as connection:
-                outline = self._read(connection, run, isinstance(problem, StoreLocked))
+                outline = self._read(connection, run, problem)
         except FileNotFoundError:
             raise
         except (StoreError, sqlite3.Error, OSError) as error:
@@ -281,7 +249,7 @@ class Catalogue:
                 database = RunDatabase(run.database)
                 try:
                     fold(run, timeout=left, database=database)
-                    outline = self._read(database.connection, run, False)
+                    outline = self._read(database.connection, run)
                 finally:
                     database.close()
                 # Nobody else writes under the lock: this stamp is that of what was read.
@@ -294,16 +262,23 @@ class Catalogue:
         return _stamped(outline, seen, time.time_ns())
 
     @staticmethod
-    def _read(connection: sqlite3.Connection, run: RunFolder, is_locked: bool) -> Outline:
+    def _read(
+        connection: sqlite3.Connection, run: RunFolder, problem: Exception | None = None
+    ) -> Outline:
         segments = run.segments()
         sources = [Source(*row) for row in connection.execute("SELECT * FROM source")]
         life = lives(run, segments, [source.uuid for source in sources])
-        if is_locked:
+        if isinstance(problem, StoreLocked):
             # Somebody folds it just now: whether a dead writer has ended is about to be known.
             life |= dict.fromkeys(segments, "alive")
         outline = read_outline(connection, run, life, time.time())
         folded = {source.uuid: (source.segment, source.offset) for source in sources}
-        marks = {uuid: (*folded.get(uuid, (0, 0)), life[uuid]) for uuid in segments}
+        # A fold that leaves a dead writer's journal could not adopt it just then: once more.
+        again = {uuid for uuid in segments if problem is None and life[uuid] == "dead"}
+        marks = {
+            uuid: (*folded.get(uuid, (0, 0)), "unknown" if uuid in again else life[uuid])
+            for uuid in segments
+        }
         if outline.line.state == "running" and not segments:
             marks[""] = (0, 0, "unknown")  # running by its age, which no stamp tells
         line = outline.line._replace(
@@ -318,7 +293,8 @@ class Catalogue:
         database.execute("BEGIN IMMEDIATE")
         try:
             for old in gone:
-                self._drop(old, ["run", *_CHILDREN])
+                for table in ("run", *CHILDREN):
+                    database.execute(f"DELETE FROM {table} WHERE n = ?", (old.n,))
             for outline in outlines:
                 self._keep_one(outline)
             database.execute("COMMIT")
@@ -328,50 +304,56 @@ class Catalogue:
             raise
 
     def _keep_one(self, outline: Outline) -> None:
-        line = outline.line
-        row = self.connection.execute(
-            f"SELECT {_KNOWN} FROM run WHERE key = ?", (line.key,)
-        ).fetchone()
+        database, line = self.connection, outline.line
+        row = database.execute(f"SELECT {_KNOWN} FROM run WHERE key = ?", (line.key,)).fetchone()
         current = _Known(*row) if row else None
-        same = current if current is not None and current.signature == line.signature else None
-        if current is not None:
-            self._drop(current, ["run", "writer"] if same else ["run", *_CHILDREN])
-        n = same.n if same else None
+        same = current is not None and current.signature == line.signature
+        n, version = (current.n, current.version + (not same)) if current else (None, 1)
         marks = ", ".join("?" * len(line))
-        cursor = self.connection.execute(f"INSERT INTO run VALUES({marks})", (n, *line[1:]))
-        head = (n or cursor.lastrowid, line.id, line.entity, line.project)
+        cursor = database.execute(
+            f"INSERT OR REPLACE INTO run VALUES({marks})", (n, *line[1:-1], version)
+        )
+        n = n or cursor.lastrowid
+        head = (n, line.id, line.entity, line.project)
+        database.execute("DELETE FROM writer WHERE n = ?", (n,))
         self._insert("writer", head, outline.writers)
-        if not same:
-            self._insert("metric_key", head, outline.metrics)
-            self._insert("config_key", head, outline.config)
+        if same:
+            return
+        keys = json.dumps([metric.key for metric in outline.metrics])
+        database.execute(
+            "DELETE FROM metric_key WHERE n = ? AND key NOT IN (SELECT value FROM json_each(?))",
+            (n, keys),
+        )
+        upsert = f" ON CONFLICT(n, key) DO UPDATE SET {_UPDATED}"
+        self._insert("metric_key", head, outline.metrics, upsert)
+        database.execute("DELETE FROM config_key WHERE n = ?", (n,))
+        self._insert("config_key", head, outline.config)
 
     def _insert(
-        self, table: str, head: tuple[object, ...], rows: Iterable[tuple[object, ...]]
+        self,
+        table: str,
+        head: tuple[object, ...],
+        rows: Iterable[tuple[object, ...]],
+        conflict: str = "",
     ) -> None:
-        columns = _CHILDREN[table]
+        columns = CHILDREN[table]
         marks = ", ".join("?" * (columns.count(",") + 1))
         self.connection.executemany(
-            f"INSERT INTO {table}({columns}) VALUES({marks})", [(*head, *row) for row in rows]
+            f"INSERT INTO {table}({columns}) VALUES({marks}){conflict}",
+            [(*head, *row) for row in rows],
         )
-
-    def _drop(self, old: _Known, tables: Iterable[str]) -> None:
-        for table in tables:
-            of_run = "id" if table == "run" else "run"
-            self.connection.execute(
-                f"DELETE FROM {table} WHERE {of_run} = ? AND n = ?", (old.id, old.n)
-            )
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
             for _ in range(2):
                 try:
-                    return open_cache(self._path, TABLES)
+                    return open_cache(self._path)
                 except sqlite3.Error as error:
                     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                         break
                     remove_cache(self._path)
             self._path = None
-        return open_cache(None, TABLES)
+        return open_cache(None)
 
     def start_anew(self, error: sqlite3.Error) -> None:
         """After an error of the cache itself: a new file, or none where that does not help."""

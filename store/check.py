@@ -156,9 +156,12 @@ def _check_journals(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:
 
 def _check_files(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:
     for name, text in database.execute("SELECT name, value FROM file WHERE value NOT NULL"):
-        facts = from_json(text)
+        facts, path = from_json(text), Path(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name or not isinstance(facts, dict):
+            yield f"the file row {name!r} describes no file of the run", "note", False
+            continue
         try:
-            content = (run.files / name).read_bytes()
+            content = (run.files / path).read_bytes()
         except OSError:
             yield f"the kept file {name!r} is missing", "problem", False
             continue

@@ -8,6 +8,7 @@ journal that is folded while its frames are counted is counted as folded or not,
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,10 @@ from store.locks import NOTE_BYTES, Life, life_of
 from store.reading import reading
 
 if TYPE_CHECKING:
+    from store.outline import RunLine
     from store.paths import RunFolder
-    from store.query import StoredRun
 
+_COUNTS: Final = re.compile(rb'"(waiting|dropped)": (\d+)')
 UNKNOWN: Final = "nobody can tell whether its writer lives"
 
 
@@ -31,7 +33,7 @@ class RunStatus(NamedTuple):
 
     `stored` are in the database; `journal_rows` wait in journals; `at_risk` only in the memory of
     living writers; `dropped` found no room even there. `refused` counts values that could not be
-    kept, by reason; `rejected` rows that are here as stubs only, by reason. `trouble` are sentences.
+    kept, by reason; `rejected` rows that are here as stubs only, by reason. `trouble`: sentences.
     """
 
     stored: int
@@ -44,11 +46,9 @@ class RunStatus(NamedTuple):
     trouble: tuple[str, ...]
 
 
-def read_status(run: StoredRun) -> RunStatus:
-    """The status of a run; what could be folded is folded first."""
-    line = run.line
-    folder = run._folder
-    notes = list(read_notes(folder))
+def read_status(folder: RunFolder, line: RunLine) -> RunStatus:
+    """The status of a run, whose line a refresh has just brought up to date."""
+    notes = list(read_notes(folder)) if line.marks is not None else []
     trouble = [note.trouble for note in notes if note.trouble]
     if line.error:
         trouble.insert(0, line.error)
@@ -101,9 +101,14 @@ def read_notes(run: RunFolder) -> Iterator[Note]:
 def _read_note(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            facts = json.loads(file.read(NOTE_BYTES) or b"{}")
-    except (OSError, ValueError):
+            text = file.read(NOTE_BYTES)
+    except OSError:
         return {}
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        # Cut off at its end: the counts stand first.
+        return {key.decode(): int(count) for key, count in _COUNTS.findall(text)}
     return facts if isinstance(facts, dict) else {}
 
 
@@ -120,9 +125,13 @@ def _look_into(run: RunFolder, *, stubs: int) -> tuple[int, dict[str, int]]:
                 "SELECT uuid, segment, offset FROM source"
             )
         }
-        reasons = connection.execute(
-            "SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason"
-        ) if stubs else ()  # fmt: skip
+        reasons = (
+            connection.execute(
+                "SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY reason"
+            )
+            if stubs
+            else ()
+        )
         rejected = dict(reasons)
     return count_waiting(run, bookmarks), rejected
 

@@ -157,22 +157,34 @@ class RunDatabase:
             SequenceGap: the first row's number is greater than the position + 1.
         """
         with self.transaction(durable=durable):
-            source = self.ensure_source(uuid)
-            if rows and rows[0][0] > source.position + 1:
-                raise SequenceGap(uuid, source.position + 1, rows[0][0])
-            new = self._absorber.absorb(
-                source.id, uuid, source.position, source.digest, rows, payloads
+            return self.absorb_within(uuid, rows, payloads=payloads, bookmark=bookmark)
+
+    def absorb_within(
+        self,
+        uuid: str,
+        rows: Sequence[Row | Sequence[Any]],
+        *,
+        payloads: Sequence[bytes | memoryview] | None = None,
+        bookmark: tuple[int, int] | None = None,
+    ) -> int:
+        """`absorb`, within the caller's transaction."""
+        source = self.ensure_source(uuid)
+        if rows and rows[0][0] > source.position + 1:
+            raise SequenceGap(uuid, source.position + 1, rows[0][0])
+        new = self._absorber.absorb(source.id, uuid, source.position, source.digest, rows, payloads)
+        if bookmark is not None:
+            self.execute(
+                "UPDATE source SET segment = ?, offset = ? WHERE id = ?", (*bookmark, source.id)
             )
-            if bookmark is not None:
-                self.execute(
-                    "UPDATE source SET segment = ?, offset = ? WHERE id = ?", (*bookmark, source.id)
-                )
         return new
 
-    def reject(self, uuid: str, number: int, frame: bytes, reason: str) -> None:
+    def reject(
+        self, uuid: str, number: int, frame: bytes, reason: str, *, digest: bytes | None = None
+    ) -> None:
         """Take a stub for row `number` of a source, whose bytes no longer read as a row.
 
-        To be called within a transaction.
+        To be called within a transaction. `digest` is the h(n) that the stub carries (default:
+        that of `frame`).
 
         Raises:
             SequenceGap: the number does not come next.
@@ -180,7 +192,7 @@ class RunDatabase:
         source = self.ensure_source(uuid)
         if number != source.position + 1:
             raise SequenceGap(uuid, source.position + 1, number)
-        self._absorber.reject(source.id, source.digest, number, frame, reason)
+        self._absorber.reject(source.id, source.digest, number, frame, reason, digest)
 
     def end_sources(self, uuids: Iterable[str]) -> None:
         """Mark journals as absorbed to their end, for good: the tombstone of an unlinked file."""

@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from store import journal
 from store.database import RunDatabase, Source
 from store.errors import SequenceGap
 from store.locks import adopted, life_of, run_lock
 from store.paths import RunFolder, drop_spill_folders
-from store.row import POISON, BadRowError, Kind, Row, unpack_row
+from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
 
 FOLD_BYTES: Final = 2 * 2**20
 """Journal bytes in one transaction."""
+MAX_MISSING: Final = 1_000_000
+"""Rows in a row that damage may have cost; a number further ahead is damage itself."""
 UNNAMED_SECONDS: Final = 60.0
 
 
@@ -172,20 +175,37 @@ class _Folding:
                 return offset
 
     def _absorb(self, payloads: list[memoryview], bookmark: tuple[int, int]) -> None:
-        try:
-            rows = list(map(unpack_row, payloads))
-        except BadRowError:
+        rows = unpack_plain(payloads)
+        if rows is None:
             rows = self._numbered([_row_or_poison(payload) for payload in payloads])
         try:
             self._db.absorb(self._uuid, rows, payloads=payloads, bookmark=bookmark)
-        except SequenceGap as gap:
-            # Frames are numbered as they are written: the missing ones were damaged.
-            with self._db.transaction():
-                for number in range(gap.expected, gap.offered):
-                    self._db.reject(self._uuid, number, b"", "lost: missing in the journal")
-            self._db.absorb(self._uuid, rows, payloads=payloads, bookmark=bookmark)
+        except SequenceGap:
+            self._absorb_uneven(rows, payloads, bookmark)
 
-    def _numbered(self, rows: list[Row]) -> list[Row]:
+    def _absorb_uneven(
+        self, rows: list[Row], payloads: list[memoryview], bookmark: tuple[int, int]
+    ) -> None:
+        """Frames are numbered as they are written: what is missing between them was damaged."""
+        with self._db.transaction():
+            for first, last in _stretches(rows):
+                expected = self._db.ensure_source(self._uuid).position + 1
+                missing = rows[first].number - expected
+                if missing > MAX_MISSING:
+                    for number, payload in enumerate(payloads[first:last], expected):
+                        self._db.reject(
+                            self._uuid,
+                            number,
+                            bytes(payload),
+                            "damaged: its number is out of order",
+                        )
+                    continue
+                for number in range(expected, rows[first].number):
+                    self._db.reject(self._uuid, number, b"", "lost: missing in the journal")
+                self._db.absorb_within(self._uuid, rows[first:last], payloads=payloads[first:last])
+            self._db.absorb_within(self._uuid, [], bookmark=bookmark)
+
+    def _numbered(self, rows: list[Row]) -> list[Row | list[Any]]:
         """Give poison rows the number that their neighbours leave for them."""
         known = next((i for i, row in enumerate(rows) if row.kind != POISON), None)
         source = self._db.source(self._uuid)
@@ -221,3 +241,13 @@ def _row_or_poison(payload: memoryview) -> Row:
         return unpack_row(payload)
     except BadRowError as error:
         return Row(1, POISON, 0, 0.0, {"reason": str(error)})
+
+
+def _stretches(rows: list[Row]) -> Iterator[tuple[int, int]]:
+    """The index ranges within which the numbers follow each other."""
+    first = 0
+    for index in range(1, len(rows)):
+        if rows[index].number != rows[index - 1].number + 1:
+            yield first, index
+            first = index
+    yield first, len(rows)

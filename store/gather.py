@@ -10,7 +10,7 @@
 `run` is a run's id; all but `runs` end with entity and project, for stores where ids repeat.
 Every query is exact, whatever its shape: a view over fetched rows asks `need(slot)` for each
 (run, metric) that its filters leave over; what is not here yet is noted, fetched, and the query
-run again, until it asks for nothing new. Each pass fetches four times as much as the one before.
+run again, until it asks for nothing new. Each pass may fetch four times as much as the last.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ class _Want(NamedTuple):
     place: _Place
     run: str
     n: int
+    version: int
     key: str | None
 
 
@@ -116,8 +117,8 @@ class Gather:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._guard: Guard | None = None
-        self._here: dict[_Place, tuple[str, int]] = {}
-        self._aliases: dict[_Place, int] = {}
+        self._here: dict[_Place, tuple[int, int]] = {}
+        self._failed: set[_Place] = set()
         self._missing: dict[_Place, None] = {}
         self._cost = 0
         self._budget = 0
@@ -137,6 +138,8 @@ class Gather:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
+            if self._guard is not None:
+                self._guard.begin()
             for attempt in range(2):
                 stale = self._catalogue.refresh(wait)
                 self._prepare()
@@ -167,9 +170,8 @@ class Gather:
         self, query: str, params: Params, deadline: float | None, stale: list[str]
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         assert self._guard is not None
-        fresh: dict[tuple[str, str, str | None], int] = {}
         self._budget = FIRST_BUDGET
-        self._aliases = {}
+        self._failed = set()
         while True:
             self._missing, self._cost = {}, 0
             rows: list[tuple[Any, ...]] = []
@@ -182,17 +184,14 @@ class Gather:
                     pass  # the answer is not exact, but what it needs is told by reading on
             if not self._missing:
                 return columns, rows
-            self._fetch(fresh, stale)
+            self._fetch(deadline, stale)
             self._budget *= 4
 
     def _need(self, table: str, slot: int, cost: int) -> int:
         """Called by SQLite for each line of the catalogue that a query's filters leave over."""
         place = _Place(table, slot)
-        if place in self._here:
+        if place in self._here or place in self._failed:
             return slot
-        known = self._aliases.get(place)
-        if known is not None:
-            return known
         if place not in self._missing:
             self._missing[place] = None
             self._cost += cost
@@ -203,40 +202,35 @@ class Gather:
 
     # -- fetching ------------------------------------------------------------------------------
 
-    def _fetch(self, fresh: dict[tuple[str, str, str | None], int], stale: list[str]) -> None:
+    def _fetch(self, deadline: float | None, stale: list[str]) -> None:
         """Fetch what the last pass missed, run by run; what cannot be had counts as empty."""
         wants: dict[str, list[_Want]] = {}
         for want in self._wanted():
-            # Another process may have given a run new numbers between two passes.
-            twin = fresh.get((want.run, want.place.table, want.key))
-            if twin is None:
-                wants.setdefault(want.run, []).append(want)
-            else:
-                self._aliases[want.place] = twin
+            wants.setdefault(want.run, []).append(want)
+        assert self._guard is not None
         for run, of_run in wants.items():
-            for want in of_run:
-                fresh[want.run, want.place.table, want.key] = want.place.slot
+            self._guard.check(deadline)
             try:
                 self._fetch_run(run, of_run)
             except (sqlite3.DatabaseError, OSError):
                 stale.append(run)
-        for place in self._missing:
-            if place not in self._here:
-                self._aliases.setdefault(place, place.slot)
+        self._failed.update(place for place in self._missing if place not in self._here)
 
     def _wanted(self) -> Iterator[_Want]:
         points = [place.slot for place in self._missing if place.table == "point"]
         others = [place for place in self._missing if place.table != "point"]
         database = self._catalogue.connection
-        for slot, run, n, key in database.execute(
-            "SELECT i.slot, r.key, r.n, i.key FROM metric_key i JOIN run r ON r.n = i.n"
+        for slot, run, n, version, key in database.execute(
+            "SELECT i.slot, r.key, r.n, r.version, i.key FROM metric_key i JOIN run r ON r.n = i.n"
             " WHERE i.slot IN (SELECT value FROM json_each(?)) ORDER BY r.key",
             (json.dumps(points),),
         ).fetchall():
-            yield _Want(_Place("point", slot), run, n, key)
+            yield _Want(_Place("point", slot), run, n, version, key)
         for place in others:
-            for (run,) in database.execute("SELECT key FROM run WHERE n = ?", (place.slot,)):
-                yield _Want(place, run, place.slot, None)
+            for run, version in database.execute(
+                "SELECT key, version FROM run WHERE n = ?", (place.slot,)
+            ).fetchall():
+                yield _Want(place, run, place.slot, version, None)
 
     def _fetch_run(self, run: str, wants: list[_Want]) -> None:
         database = self._catalogue.connection
@@ -247,7 +241,7 @@ class Gather:
                     f"INSERT INTO gathered.{place.table} {_FETCH[place.table]}",
                     {"slot": place.slot, "n": want.n, "key": want.key},
                 )
-                self._here[place] = (run, want.n)
+                self._here[place] = (want.n, want.version)
             database.execute(
                 "INSERT OR REPLACE INTO gathered.author"
                 " SELECT ? << 24 | id, writer FROM loading.writers",
@@ -257,6 +251,8 @@ class Gather:
     @contextlib.contextmanager
     def _attached(self, run: RunFolder) -> Iterator[None]:
         database = self._catalogue.connection
+        with contextlib.suppress(sqlite3.OperationalError):
+            database.execute("DETACH loading")  # left by a Ctrl-C
         with contextlib.ExitStack() as stack:
             try:
                 # mode=rw: a database that was removed meanwhile must not be made anew.
@@ -288,9 +284,9 @@ class Gather:
             database.execute("VACUUM gathered")
             self._here = {}
         if self._here:
-            current = dict(database.execute("SELECT key, n FROM run"))
-            for place, (run, n) in list(self._here.items()):
-                if current.get(run) != n:
+            current = dict(database.execute("SELECT n, version FROM run"))
+            for place, (n, version) in list(self._here.items()):
+                if current.get(n) != version:
                     database.execute(
                         f"DELETE FROM gathered.{place.table} WHERE slot = ?", (place.slot,)
                     )

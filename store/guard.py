@@ -8,6 +8,7 @@ alone. `query_only` stands behind it. What is wrong with a query becomes a Usage
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ _ALWAYS: Final = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 _OWN_TROUBLE: Final = frozenset(
     {
         *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN),
-        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+        sqlite3.SQLITE_NOMEM,
     }
 )
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -50,12 +51,29 @@ class Guard:
         self._deadline: float | None = None
         self._interrupted = False
         self._paused = False
+        self._running = False
+        self._gate = threading.Lock()
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
 
+    def begin(self) -> None:
+        """Before the first pass of a query; also takes away what a second Ctrl-C left behind."""
+        self._interrupted = False
+        self._lift()
+
     def interrupt(self) -> None:
-        """Stop the query that is running (from another thread)."""
-        self._interrupted = True
-        self._connection.interrupt()
+        """Stop the query that has begun (from another thread)."""
+        # Never in the middle of the catalogue's own statements.
+        with self._gate:
+            self._interrupted = True
+            if self._running:
+                self._connection.interrupt()
+
+    def check(self, deadline: float | None) -> None:
+        """UsageError once the query was interrupted, or is out of time."""
+        if self._interrupted:
+            raise UsageError("the query was interrupted")
+        if deadline is not None and time.monotonic() > deadline:
+            raise UsageError("the query took too long", hint="narrow it down, or give it more time")
 
     def pause(self) -> NoReturn:
         """To be called by a function within the query, which then raises Paused."""
@@ -73,8 +91,7 @@ class Guard:
             KeyboardInterrupt: Ctrl-C, also in the middle of SQLite's own work.
         """
         connection = self._connection
-        self._denied, self._interrupted, self._paused = "", False, False
-        self._deadline = deadline
+        self._denied, self._paused, self._deadline = "", False, deadline
         # The first use of a table function makes it, which is a write as the authorizer sees it.
         for name in _TABLE_FUNCTIONS:
             connection.execute(f"SELECT 1 FROM {name} LIMIT 0")
@@ -83,6 +100,9 @@ class Guard:
         connection.set_progress_handler(self._is_over, STEPS)
         cursor = connection.cursor()
         try:
+            with self._gate:
+                self._running = True
+            self.check(deadline)
             cursor.execute(query, _bindable(query, params))
             if cursor.description is None:
                 raise UsageError("the query gives no rows", hint=self._hint())
@@ -93,9 +113,14 @@ class Guard:
             self._explain(error)
         finally:
             cursor.close()
-            connection.set_progress_handler(None, STEPS)
-            connection.set_authorizer(None)
-            connection.execute("PRAGMA query_only = 0")
+            with self._gate:
+                self._running = False
+            self._lift()
+
+    def _lift(self) -> None:
+        self._connection.set_progress_handler(None, STEPS)
+        self._connection.set_authorizer(None)
+        self._connection.execute("PRAGMA query_only = 0")
 
     def _authorize(
         self,
@@ -127,7 +152,8 @@ class Guard:
         return sqlite3.SQLITE_DENY
 
     def _is_over(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        is_late = self._deadline is not None and time.monotonic() > self._deadline
+        return self._interrupted or is_late
 
     def _explain(self, error: Exception) -> NoReturn:
         """Raise what `error` means to the one who asked."""
@@ -135,25 +161,23 @@ class Guard:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if self._paused:
             raise Paused from None
+        if text.startswith("cannot modify"):
+            self._denied = "a statement that does more than read"
         if self._denied:
             names = ", ".join(self._views)
             raise UsageError(
                 f"the query may only read: {self._denied} is not allowed", hint=f"views: {names}"
             ) from error
         if code == sqlite3.SQLITE_INTERRUPT:
-            if self._interrupted:
-                raise UsageError("the query was interrupted") from error
-            if self._is_over():
-                raise UsageError("the query took too long", hint="narrow it down") from error
+            self.check(self._deadline)
         if code in {sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_AUTH} or text.startswith("user-def"):
             # A signal's exception in one of our functions: SQLite reports only that one failed.
             raise KeyboardInterrupt from error
         if code in _DAMAGE:
             raise error
         if code in _OWN_TROUBLE:
-            raise StoreError(
-                f"SQLite cannot go on: {text}", hint="is there room in the temporary directory?"
-            ) from error
+            hint = "is there room in the temporary directory (SQLITE_TMPDIR)?"
+            raise StoreError(f"SQLite cannot go on: {text}", hint=hint) from error
         raise UsageError(f"SQL: {text}", hint=self._hint(text)) from error
 
     def _hint(self, problem: str = "") -> str | None:

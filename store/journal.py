@@ -16,6 +16,7 @@ import contextlib
 import errno
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
@@ -26,6 +27,7 @@ from store.disk import is_mappable
 
 MAGIC: Final = b"RUNJRNL\x01"
 HEADER: Final = Struct("<II")
+ROW_START: Final = b"\x95"
 MAX_PAYLOAD: Final = 16 * 2**20
 FIRST_WINDOW: Final = 128 * 1024
 LARGEST_WINDOW: Final = 4 * 2**20
@@ -51,8 +53,11 @@ class Journal(Protocol):
         """After an interrupted append: the number of frames (0 or 1) that it left behind."""
         ...
 
-    def prepare(self) -> Callable[[], None] | None:
-        """Make room ahead; the result, if any, is to be called under the writer's lock."""
+    def prepare(self) -> Callable[[], Callable[[], None]] | None:
+        """When room runs short: a call that makes more, slowly, and needs no lock.
+
+        What that call gives is to be called under the lock, unless the journal was closed.
+        """
         ...
 
     def sync(self) -> None:
@@ -87,7 +92,7 @@ class MappedJournal:
         self._room = 0
         self._size = FIRST_WINDOW
         try:
-            self._window = self._map(0, FIRST_WINDOW)
+            self._window = _map(self._fd, 0, FIRST_WINDOW)
         except BaseException:
             os.close(self._fd)
             path.unlink()
@@ -121,20 +126,27 @@ class MappedJournal:
         self._at = stop
         return 1
 
-    def prepare(self) -> Callable[[], None] | None:
+    def prepare(self) -> Callable[[], Callable[[], None]] | None:
         if self._room - self._at > self._room // 2:
             return None
         base, length = self._next_window(0)
-        window = self._map(base, length)
+        # The journal may be closed while room is made, and its number given to another file.
+        fd = os.dup(self._fd)
 
-        def swap() -> None:
-            at = self._base + self._at - base
-            if 0 <= at < length and self._base < base:
-                self._use(window, base, length)
-            else:
-                window.close()
+        def grow() -> Callable[[], None]:
+            try:
+                window = _map(fd, base, length)
+            finally:
+                os.close(fd)
+            return lambda: self._swap(window, base, length)
 
-        return swap
+        return grow
+
+    def _swap(self, window: mmap.mmap, base: int, length: int) -> None:
+        if 0 <= self.end - base < length and self._base < base:
+            self._use(window, base, length)
+        else:
+            window.close()
 
     def sync(self) -> None:
         os.fdatasync(self._fd)
@@ -148,11 +160,6 @@ class MappedJournal:
                 os.ftruncate(self._fd, self.end)
         os.close(self._fd)
 
-    def _map(self, base: int, length: int) -> mmap.mmap:
-        # Blocks first: a store into a hole of a full disk would kill the process with SIGBUS.
-        os.posix_fallocate(self._fd, base, length)
-        return mmap.mmap(self._fd, length, offset=base)
-
     def _next_window(self, need: int) -> tuple[int, int]:
         end = self.end
         base = end - end % mmap.ALLOCATIONGRANULARITY
@@ -162,12 +169,18 @@ class MappedJournal:
 
     def _extend(self, need: int) -> None:
         base, length = self._next_window(need)
-        self._use(self._map(base, length), base, length)
+        self._use(_map(self._fd, base, length), base, length)
 
     def _use(self, window: mmap.mmap, base: int, length: int) -> None:
         old, end = self._window, self.end
         self._window, self._base, self._at, self._room = window, base, end - base, length
         old.close()
+
+
+def _map(fd: int, base: int, length: int) -> mmap.mmap:
+    # Blocks first: a store into a hole of a full disk would kill the process with SIGBUS.
+    os.posix_fallocate(fd, base, length)
+    return mmap.mmap(fd, length, offset=base)
 
 
 class AppendJournal:
@@ -205,7 +218,7 @@ class AppendJournal:
         os.ftruncate(self._fd, self.end)
         return 0
 
-    def prepare(self) -> Callable[[], None] | None:
+    def prepare(self) -> Callable[[], Callable[[], None]] | None:
         return None
 
     def sync(self) -> None:
@@ -213,6 +226,31 @@ class AppendJournal:
 
     def close(self, *, trim: bool) -> None:  # noqa: ARG002 - nothing was allocated ahead
         os.close(self._fd)
+
+
+def is_foreign(error: OSError) -> bool:
+    """Whether a signal handler raised `error` in our midst: TimeoutError is an OSError, too."""
+    trace = error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] not in ("store", "os", "pathlib", "contextlib"):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def sync_path(path: Path) -> None:
+    """Put a file, or a folder's list of names, on the disk itself; one that is gone is none."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # folded meanwhile, by a commit that was synced
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class Chunk(NamedTuple):
@@ -284,13 +322,13 @@ def rest_of(path: Path, offset: int) -> bytes:
 def find_frame(path: Path, offset: int) -> int | None:
     """The offset of the next whole frame behind damaged bytes at `offset`, or None."""
     content = path.read_bytes()
-    for at in range(offset + 1, len(content) - HEADER.size):
-        size, crc = HEADER.unpack_from(content, at)
-        stop = at + HEADER.size + size
-        if 0 < size <= MAX_PAYLOAD and stop <= len(content):
-            # An array of five is what every row begins with; it spares most of the crc work.
-            if content[at + HEADER.size] != 0x95:
-                continue
-            if crc32(content[at + HEADER.size : stop]) == crc:
-                return at
+    view = memoryview(content)
+    # An array of five is what every row begins with; it spares most of the crc work.
+    start = content.find(ROW_START, offset + 1 + HEADER.size)
+    while start >= 0:
+        size, crc = HEADER.unpack_from(content, start - HEADER.size)
+        stop = start + size
+        if 0 < size <= MAX_PAYLOAD and stop <= len(content) and crc32(view[start:stop]) == crc:
+            return start - HEADER.size
+        start = content.find(ROW_START, start + 1)
     return None

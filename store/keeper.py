@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 TICK_SECONDS: Final = 0.5
 FINISH_SECONDS: Final = 30.0
-_inherited: Final[list[object]] = []
-"""SQLite handles of the parent: even closing one in a child would drop the parent's locks."""
+_left_open: Final[list[object]] = []
+"""SQLite handles that are not ours to close: of a forked child's parent, whose locks that would
+drop, and of runs whose lock somebody keeps."""
 
 
 class Tended:
@@ -116,19 +117,29 @@ class Tended:
         self._tell_refused()
         complete = writer.end(data)
         if writer.started and self.fold(FINISH_SECONDS, durable=True) is None:
-            writer.sync()
+            try:
+                writer.sync()
+            except OSError as error:
+                self.trouble = f"not safe against a power cut: {error}"
         self.note()
-        with self._lock:
-            if self._database is not None:
-                with locks.run_lock(writer.run.lock).hold(FINISH_SECONDS):
-                    self._database.close()
-                self._database = None
+        self._close_database()
         writer.release()
         return complete
 
+    def _close_database(self) -> None:
+        with self._lock:
+            database, self._database = self._database, None
+            if database is None:
+                return
+            try:
+                with locks.run_lock(self.writer.run.lock).hold(FINISH_SECONDS):
+                    database.close()
+            except (StoreLocked, OSError):
+                _left_open.append(database)
+
     def forked(self) -> None:
         """In a forked child."""
-        _inherited.append(self._database)
+        _left_open.append(self._database)
         self._database = None
         # SQLite keeps its locks per process in memory that the child has copied: a connection to
         # the same file would trust locks that only the parent holds. Others fold this journal.
@@ -157,6 +168,8 @@ class Keeper:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="runstore-keeper", daemon=True)
             self._thread.start()
+        else:
+            self.ring()  # it may be asleep for as long as there is no run
 
     def forget(self, tended: Tended) -> None:
         if tended in self._tended:

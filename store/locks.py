@@ -142,8 +142,13 @@ class Ownership:
         with contextlib.suppress(OSError):
             os.pwrite(self._fd, text[:NOTE_BYTES].ljust(NOTE_BYTES), 0)
 
-    def close(self) -> None:
-        """Let go of the lock (in a forked child: only of the inherited descriptor)."""
+    def release(self) -> None:
+        """Let go of the lock, also for children that a fork left with a copy of the descriptor."""
+        _unlock(self._fd)
+        os.close(self._fd)
+
+    def abandon(self) -> None:
+        """In a forked child: close the inherited descriptor; the lock stays the parent's."""
         os.close(self._fd)
 
 
@@ -157,9 +162,13 @@ def life_of(path: Path) -> Life:
     except OSError:
         return "unknown"
     try:
-        return "dead" if _try_lock(fd, exclusive=False) else "alive"
+        if not _try_lock(fd, exclusive=False):
+            return "alive"
     except OSError:
         return "unknown"
+    else:
+        _unlock(fd)
+        return "dead"
     finally:
         os.close(fd)
 
@@ -177,7 +186,11 @@ def adopted(path: Path) -> Iterator[bool]:
             held = _try_lock(fd, exclusive=True)
         except OSError:
             held = False
-        yield held
+        try:
+            yield held
+        finally:
+            if held:
+                _unlock(fd)
     finally:
         os.close(fd)
 
@@ -193,3 +206,10 @@ def _try_lock(fd: int, *, exclusive: bool) -> bool:
             return False
         raise
     return True
+
+
+def _unlock(fd: int) -> None:
+    # By hand: closing does not unlock while a child that was forked meanwhile has a copy.
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)

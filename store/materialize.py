@@ -70,7 +70,7 @@ def materialize(connection: sqlite3.Connection, batch: Batch) -> None:
         _SUMMARY,
         [
             (key, s.value, 0, s.stamp[0], batch.uuid, s.stamp[1], s.least, s.greatest, s.count)
-            for key, s in batch.logged().items()
+            for key, s in batch.logged.items()
         ],
     )
 

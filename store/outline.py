@@ -24,7 +24,7 @@ from store.summarize import Definitions, summary_values
 
 
 class RunLine(NamedTuple):
-    """The catalogue's line on a run; `n` changes whenever rows were added to the run.
+    """The catalogue's line on a run. `n` is its number there; `version` grows with its rows.
 
     Times in seconds since 1970. `ended` is None while the run is running; `steps` is the greatest
     step of a metric row; `points` counts logged values; `size` is the bytes of database, log and
@@ -68,6 +68,7 @@ class RunLine(NamedTuple):
     stamp: str
     marks: str | None
     signature: str
+    version: int
 
     @property
     def path(self) -> str:
@@ -153,16 +154,15 @@ def read_outline(
 
 def damaged_line(run: RunFolder, error: str) -> RunLine:
     """The line on a run of which nothing can be read."""
-    nothing: dict[str, Any] = dict.fromkeys(RunLine._fields)
-    counts = dict.fromkeys(
-        ("n", "rows", "points", "size", "writers", "stubs", "has_console", "has_files"), 0
-    )
-    objects = dict.fromkeys(("refused", "config", "summary", "attributes"), "{}")
-    known = {"key": run.key, "entity": run.entity, "project": run.project, "id": run.id}
-    said = {"name": run.id, "state": "damaged", "error": error, "signature": f"damaged: {error}"}
-    return RunLine(
-        **nothing | counts | objects | {"nan": "[]", "tags": "[]", "stamp": ""} | known | said
-    )
+    values: dict[str, Any] = dict.fromkeys(RunLine._fields)
+    for name in ("n", "rows", "points", "size", "writers", "stubs", "version"):
+        values[name] = 0
+    for name in ("refused", "config", "summary", "attributes"):
+        values[name] = "{}"
+    values |= {"key": run.key, "entity": run.entity, "project": run.project, "id": run.id}
+    values |= {"name": run.id, "state": "damaged", "error": error, "signature": f"bad: {error}"}
+    values |= {"nan": "[]", "tags": "[]", "stamp": "", "has_console": 0, "has_files": 0}
+    return RunLine(**values)
 
 
 def _moments(sources: list[Source], state: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ __all__ = [
     "StoredRun",
     "WriterLine",
     "open_store",
+    "sql",
     "summary_values",
 ]
 

@@ -129,7 +129,10 @@ def _save_source(old: sqlite3.Connection, fresh: RunDatabase, source: tuple[Any,
         for item in whole:
             if item.row.kind == Kind.STUB:
                 with fresh.transaction():
-                    fresh.reject(source[1], item.row.number, b"", item.reason or "unknown")
+                    fresh.reject(
+                        *(source[1], item.row.number, b"", item.reason or "unknown"),
+                        digest=item.digest or None,
+                    )
             else:
                 fresh.absorb(source[1], [item.row])
         saved += len(whole)

@@ -81,11 +81,23 @@ def unpack_row(payload: bytes | memoryview) -> Row:
     return shape_row(fields)
 
 
+def unpack_plain(payloads: Sequence[bytes | memoryview]) -> list[Row | list[Any]] | None:
+    """All of them as lists of five with an integer in front, not looked at further, or None."""
+    try:
+        rows: list[Row | list[Any]] = list(map(msgpack.unpackb, payloads))
+        numbered = set(map(len, rows)) == {5} and {type(row[0]) for row in rows} == {int}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return rows if numbered else None
+
+
 def shape_row(fields: object) -> Row:
     """Check the types of the five fields (not yet the values in `data`)."""
     if not isinstance(fields, list | tuple) or len(fields) != 5:
         raise BadRowError("not five fields")
     number, kind, step, time, data = fields
+    if isinstance(kind, Kind):
+        kind = int(kind)
     if (
         type(number) is not int
         or type(kind) is not int

@@ -98,11 +98,7 @@ Segments = dict[str, list[tuple[int, Path]]]
 
 
 def lives(run: RunFolder, segments: Segments, others: Iterable[str] = ()) -> dict[str, Life]:
-    """Which writers live, of those that have a journal; `others` have none and are unknown.
-
-    Only where a journal is there: a writer makes and locks its `.own` first, and a look at one
-    that is not locked yet would keep the writer from locking it.
-    """
+    """Which writers live, of those that have a journal; `others` have none and are unknown."""
     found: dict[str, Life] = dict.fromkeys(others, "unknown")
     for uuid in segments:
         found[uuid] = life_of(run.own(uuid))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from store.errors import RunClosed
-from store.journal import Journal, create_journal
+from store.journal import Journal, create_journal, is_foreign, sync_path
 from store.locks import Ownership
 from store.paths import RunFolder, add_spill_folder
 from store.row import Kind
@@ -145,6 +144,9 @@ class Writer:
                     self.step = at + 1
                 end = journal.end
             except OSError as error:
+                self._odd = self._interrupted = True
+                if is_foreign(error):
+                    raise
                 self._hold_back(error, kind, at, now, data)
                 if advance and at >= self.step:
                     self.step = at + 1
@@ -180,10 +182,8 @@ class Writer:
         if self.closed:
             raise RunClosed(self.run.id)
         if self._interrupted:
-            # An exception (a signal handler's) may have come between the frame and its number.
-            self._number += self._journal.reconcile() if self._journal is not None else 0
-            self._interrupted = False
-        if self._journal is None:
+            self._reconcile()
+        if not self.started:
             self._start()
         if self._waiting:
             # Rows keep their order: time never goes back within a source.
@@ -194,13 +194,25 @@ class Writer:
         self._odd = False
         return True
 
+    def _reconcile(self) -> None:
+        """An exception (a signal handler's) may have come between a frame and its number."""
+        if self._journal is not None:
+            self._number += self._journal.reconcile()
+        self._interrupted = False
+
     def _start(self) -> None:
-        """The first segment, with row 1. `.own` is locked before the journal exists."""
+        """The first segment, with row 1. `.own` is locked before the journal exists.
+
+        May fail, or be interrupted, anywhere, and is then called again for the next row.
+        """
         folder = self.run.journals
-        folder.mkdir(parents=True, exist_ok=True)
         if self._own is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            # A new name each time: what was interrupted here may have left its lock behind.
+            self.uuid = os.urandom(16).hex()
             self._own = Ownership(self.run.own(self.uuid))
-        self._next_segment(folder)
+        if self._journal is None:
+            self._next_segment(folder)
         assert self._journal is not None
         data = self._opening() | {"parent": self.parent}
         now = max(time(), self._time)
@@ -212,7 +224,11 @@ class Writer:
 
     def _next_segment(self, folder: Path) -> None:
         path = folder / f"{self.uuid}.{self._segment + 1}.journal"
-        journal = create_journal(path, self.options.medium)
+        try:
+            journal = create_journal(path, self.options.medium)
+        except FileExistsError:
+            path.unlink()  # it was interrupted while it was made, so no row is in it
+            journal = create_journal(path, self.options.medium)
         old, self._journal = self._journal, journal
         self._segment += 1
         self._wake_at = journal.end + self.options.fold_bytes
@@ -229,9 +245,13 @@ class Writer:
             try:
                 if self._journal is None or not self._journal.path.is_relative_to(spool):
                     self._spill(spool, error)
+                    if not self.started:
+                        self._start()
                     self._write_now(kind, step, now, data)
                     return
             except OSError as second:
+                if is_foreign(second):
+                    raise
                 error = second
         self._queue(kind, step, now, data)
         self._warn(
@@ -278,15 +298,19 @@ class Writer:
                 return
             self._busy = True
             try:
-                if self._journal is None:
+                if self._interrupted:
+                    self._reconcile()
+                if not self.started:
                     self._start()
                 while self._waiting:
                     row = self._waiting[0]
                     self._write_now(row.kind, row.step, row.time, row.data)
                     self._waiting.popleft()
                     self._waiting_bytes -= row.size
-            except OSError:
-                return
+            except OSError as error:
+                self._odd = self._interrupted = True
+                if is_foreign(error):
+                    raise
             except BaseException:
                 self._odd = self._interrupted = True
                 raise
@@ -298,9 +322,13 @@ class Writer:
         journal = self._journal
         if journal is None or self.closed:
             return
+        with self._lock:
+            if journal is not self._journal or self.closed:
+                return
+            grow = journal.prepare()
         try:
-            swap = journal.prepare()
-        except (OSError, ValueError):
+            swap = grow() if grow is not None else None
+        except OSError:
             return  # full: the row that needs the room meets the same error and is held back
         with self._lock:
             if journal is not self._journal or self.closed:
@@ -317,13 +345,13 @@ class Writer:
     def sync(self) -> None:
         """Put every row of this writer on the disk itself. OSError when it does not take them."""
         with self._lock:
-            journal, unsynced = self._journal, self.unsynced
+            journal, unsynced = self._journal, list(self.unsynced)
             if journal is not None:
                 journal.sync()
         for path in unsynced:
-            _sync_path(path)
+            sync_path(path)
         for folder in (self.run.journals, *list(self.run.journals.parents)[:4]):
-            _sync_path(folder)
+            sync_path(folder)
         self.unsynced = self.unsynced[len(unsynced) :]
 
     def note(self, text: str) -> None:
@@ -355,7 +383,7 @@ class Writer:
     def release(self) -> None:
         """Let go of `.own`."""
         if self._own is not None:
-            self._own.close()
+            self._own.release()
             self._own = None
 
     # -- fork ----------------------------------------------------------------------------------
@@ -367,30 +395,18 @@ class Writer:
     def forked(self, *, in_child: bool) -> None:
         """After a fork. A child goes on as a new writer, with a journal of its own."""
         lock = self._lock
-        if in_child and not self.closed:
-            journal, own, parent = self._journal, self._own, self.uuid
+        if in_child:
             self._lock = threading.RLock()
-            self.parent = parent if self.started else self.parent
-            self.dropped = 0
-            self.refused = {}
-            self._pack = msgpack.Packer().pack
-            self._reset()
             # Closing the copies leaves the parent's file, mapping and lock as they are.
-            if journal is not None:
-                journal.close(trim=False)
-            if own is not None:
-                own.close()
+            if self._journal is not None:
+                self._journal.close(trim=False)
+            if self._own is not None:
+                self._own.abandon()
+                self._own = None
+            if not self.closed:
+                self.parent = self.uuid if self.started else self.parent
+                self.dropped = 0
+                self.refused = {}
+                self._pack = msgpack.Packer().pack
+                self._reset()
         lock.release()
-
-
-def _sync_path(path: Path) -> None:
-    if sys.platform == "win32" and path.is_dir():
-        return
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # folded meanwhile, by a commit that was synced
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -15,6 +15,7 @@ from store.check import Finding, check_store
 from store.database import RunDatabase
 from store.fold import fold
 from store.paths import RunFolder, StoreFolder
+from store.query import open_store
 from store.reread import reread
 from store.row import Kind, Row
 
@@ -128,3 +129,10 @@ def counts_by_writer(rows: Sequence[Row]) -> dict[float, list[int]]:
         if "w" in row.data:
             found.setdefault(row.data["w"], []).append(int(row.data["k"]))
     return found
+
+
+def state_of(store: Path) -> str:
+    """The state of the one run of a store, as everybody is shown it."""
+    with open_store(store) as opened:
+        (run,) = opened.runs
+        return run.state

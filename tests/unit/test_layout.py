@@ -22,7 +22,7 @@ ORDER = [
     {"settings", "settings_sources", "disk", "row", "jsontext"},
     {"paths", "journal"},
     {"locks"},
-    {"writer", "keeper", "schema", "batch", "materialize", "reread", "absorb"},
+    {"writer", "keeper", "schema", "stretch", "batch", "materialize", "reread", "absorb"},
     {"database"},
     {"fold", "rebuild"},
 ]

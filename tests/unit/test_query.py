@@ -15,14 +15,11 @@ import pytest
 
 from store.database import RunDatabase
 from store.errors import RunNotFound, StoreCorrupt, StoreNotFound, UsageError
-from store.journal import create_journal
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder, create_store
 from store.query import Store, StoredRun, open_store
-from store.row import Kind, Row, pack_row
-
-BEGAN = 1_700_000_000.0
-Said = tuple[int, int, dict[str, object]]
+from store.row import Kind, Row
+from tests.stored_runs import BEGAN, Said, absorb, leave_journal, metric, rows_of
 
 
 @pytest.fixture
@@ -30,22 +27,11 @@ def folder(tmp_path: Path) -> StoreFolder:
     return create_store(tmp_path / ".store")
 
 
-def absorb(
+def add(
     run: RunFolder, *said: Said, uuid: str = "a" * 32, at: float = BEGAN, label: str | None = None
 ) -> RunFolder:
-    """One ended writer of a run; each row a second after the one before."""
-    opening = {"host": "node", "pid": 7, "label": label, "parent": None}
-    listed = [(Kind.OPEN, 0, opening), *said, (Kind.END, 0, {"state": "finished"})]
-    rows = [Row(n, int(k), s, at + n, dict(d)) for n, (k, s, d) in enumerate(listed, 1)]
-    run.path.mkdir(parents=True, exist_ok=True)
-    database = RunDatabase(run.database)
-    database.absorb(uuid, rows)
-    database.close()
-    return run
-
-
-def metric(step: int, values: dict[str, object]) -> Said:
-    return (Kind.METRIC, step, values)
+    """One writer of a run that has ended."""
+    return absorb(run, rows_of(*said, at=at, label=label), uuid)
 
 
 def define(name: str, step_metric: str | None = None, summary: str | None = None) -> Said:
@@ -56,21 +42,12 @@ def define(name: str, step_metric: str | None = None, summary: str | None = None
     )
 
 
-def journal(run: RunFolder, *rows: Row, uuid: str = "b" * 32) -> None:
-    """Rows of a dead writer that were not folded."""
-    run.journals.mkdir(parents=True, exist_ok=True)
-    written = create_journal(run.journal(uuid, 1), "write")
-    for row in rows:
-        written.append(pack_row(*row))
-    written.close(trim=True)
-
-
 def read(folder: StoreFolder, name: str = "r") -> StoredRun:
     return Store(folder).runs[name]
 
 
 def test_a_run_as_python_sees_it(folder: StoreFolder) -> None:
-    absorb(
+    add(
         folder.run("team", "vision", "r"),
         (Kind.ATTRIBUTE, 0, {"name": "sun-1", "tags": ["a"], "notes": "n", "group": "g"}),
         (Kind.CONFIG, 0, {"lr": 0.1, "net": {"depth": 2}}),
@@ -109,7 +86,7 @@ def test_a_run_as_python_sees_it(folder: StoreFolder) -> None:
 
 def test_runs_can_be_counted_walked_through_and_looked_up(folder: StoreFolder) -> None:
     for number in range(3):
-        absorb(folder.run("local", "p", f"r{number}"), at=BEGAN + 1000 * number)
+        add(folder.run("local", "p", f"r{number}"), at=BEGAN + 1000 * number)
     store = Store(folder)
     assert len(store.runs) == 3
     assert [run.id for run in store.runs] == ["r2", "r1", "r0"]
@@ -135,7 +112,7 @@ def test_the_store_is_found_through_the_environment(
 
 def test_a_series_keeps_nan_infinities_and_integers(folder: StoreFolder) -> None:
     values: list[object] = [1, 0.5, math.nan, math.inf, -math.inf, True]
-    absorb(folder.run("local", "p", "r"), *(metric(s, {"v": v}) for s, v in enumerate(values)))
+    add(folder.run("local", "p", "r"), *(metric(s, {"v": v}) for s, v in enumerate(values)))
     series = read(folder).series("v")
     assert series.steps == array("q", range(6))
     assert series.times == array("d", [BEGAN + 2 + i for i in range(6)])
@@ -148,23 +125,23 @@ def test_a_series_keeps_nan_infinities_and_integers(folder: StoreFolder) -> None
 
 
 def test_a_series_that_was_never_logged_is_empty(folder: StoreFolder) -> None:
-    absorb(folder.run("local", "p", "r"), metric(0, {"v": 1, "text": "words"}))
+    add(folder.run("local", "p", "r"), metric(0, {"v": 1, "text": "words"}))
     assert len(read(folder).series("nothing")) == 0
     assert len(read(folder).series("text")) == 0
 
 
 def test_a_series_is_in_the_order_of_steps_and_times(folder: StoreFolder) -> None:
     run = folder.run("local", "p", "r")
-    absorb(run, *(metric(s, {"v": s * 10.0}) for s in (5, 1, 3, 3)))
+    add(run, *(metric(s, {"v": s * 10.0}) for s in (5, 1, 3, 3)))
     assert list(read(folder).series("v")) == [(1, 10.0), (3, 30.0), (3, 30.0), (5, 50.0)]
-    absorb(run, metric(3, {"v": -1.0}), metric(4, {"v": -2.0}), uuid="b" * 32, at=BEGAN - 50)
+    add(run, metric(3, {"v": -1.0}), metric(4, {"v": -2.0}), uuid="b" * 32, at=BEGAN - 50)
     steps = [(1, 10.0), (3, -1.0), (3, 30.0), (3, 30.0), (4, -2.0), (5, 50.0)]
     assert list(read(folder).series("v")) == steps
 
 
 def test_a_long_series_of_one_writer_equals_what_was_logged(folder: StoreFolder) -> None:
     logged = [(step, math.sin(step)) for step in range(3000)]
-    absorb(folder.run("local", "p", "r"), *(metric(s, {"v": v, "w": 1.0}) for s, v in logged))
+    add(folder.run("local", "p", "r"), *(metric(s, {"v": v, "w": 1.0}) for s, v in logged))
     assert list(read(folder).series("v")) == logged
 
 
@@ -172,7 +149,7 @@ def test_a_series_of_one_writer_only(folder: StoreFolder) -> None:
     run = folder.run("local", "p", "r")
     for rank in range(3):
         said = [metric(step, {"v": float(rank)}) for step in range(2)]
-        absorb(run, *said, uuid=str(rank) * 32, label=f"rank-{rank}", at=BEGAN + rank)
+        add(run, *said, uuid=str(rank) * 32, label=f"rank-{rank}", at=BEGAN + rank)
     stored = read(folder)
     assert list(stored.series("v", writer="rank-1")) == [(0, 1.0), (1, 1.0)]
     assert list(stored.series("v", writer="2" * 32)) == [(0, 2.0), (1, 2.0)]
@@ -183,7 +160,7 @@ def test_a_series_of_one_writer_only(folder: StoreFolder) -> None:
 
 def test_x_is_the_step_metric_of_the_same_step_or_the_last_one_before(folder: StoreFolder) -> None:
     run = folder.run("local", "p", "r")
-    absorb(
+    add(
         run,
         define("val/*", step_metric="epoch"),
         metric(0, {"val/acc": 0.1}),
@@ -194,7 +171,7 @@ def test_x_is_the_step_metric_of_the_same_step_or_the_last_one_before(folder: St
         metric(3, {"epoch": 2}),
         label="a",
     )
-    absorb(run, metric(9, {"val/acc": 0.5, "epoch": 7}), uuid="b" * 32, label="b")
+    add(run, metric(9, {"val/acc": 0.5, "epoch": 7}), uuid="b" * 32, label="b")
     series = read(folder).series("val/acc")
     assert series.x_name == "epoch"
     assert list(series.steps) == [0, 1, 2, 3, 9]
@@ -207,7 +184,7 @@ def test_history_joins_the_frames_of_a_step_but_not_a_step_logged_twice(
 ) -> None:
     run = folder.run("local", "p", "r")
     table = {"_type": "table", "rows": [1]}
-    absorb(
+    add(
         run,
         metric(0, {"loss": 1.0, "step": 5}),
         metric(0, {"acc": 2}),
@@ -216,7 +193,7 @@ def test_history_joins_the_frames_of_a_step_but_not_a_step_logged_twice(
         metric(2, {"text": "words", "table": table}),
         label="w",
     )
-    absorb(run, metric(0, {"loss": 7.0}), uuid="b" * 32, at=BEGAN + 100, label="v")
+    add(run, metric(0, {"loss": 7.0}), uuid="b" * 32, at=BEGAN + 100, label="v")
     mine = {"_writer": "w"}
     assert read(folder).history() == [
         {"_step": 0, "_time": BEGAN + 3, **mine, "loss": 1.0, "step": 5, "acc": 2},
@@ -231,18 +208,18 @@ def test_history_joins_the_frames_of_a_step_but_not_a_step_logged_twice(
 
 
 def test_reading_folds_first(folder: StoreFolder) -> None:
-    run = absorb(folder.run("local", "p", "r"), metric(0, {"v": 1.0}))
+    run = add(folder.run("local", "p", "r"), metric(0, {"v": 1.0}))
     stored = read(folder)
     assert list(stored.series("v")) == [(0, 1.0)]
-    journal(run, Row(1, 3, 1, BEGAN + 60, {"v": 2.0}))
+    leave_journal(run, [Row(1, 3, 1, BEGAN + 60, {"v": 2.0})])
     assert list(stored.series("v")) == [(0, 1.0), (1, 2.0)]
-    journal(run, Row(1, 3, 2, BEGAN + 70, {"v": 3.0}), uuid="c" * 32)
+    leave_journal(run, [Row(1, 3, 2, BEGAN + 70, {"v": 3.0})], "c" * 32)
     assert stored.summary == {"v": 3.0}
 
 
 def test_what_cannot_be_folded_is_named_and_the_rest_is_answered(folder: StoreFolder) -> None:
-    run = absorb(folder.run("local", "p", "r"), metric(0, {"v": 1.0}))
-    journal(run, Row(1, 3, 1, BEGAN + 60, {"v": 2.0}))
+    run = add(folder.run("local", "p", "r"), metric(0, {"v": 1.0}))
+    leave_journal(run, [Row(1, 3, 1, BEGAN + 60, {"v": 2.0})])
     code = (
         "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
         "print('held', flush=True); sys.stdin.read()"
@@ -255,21 +232,21 @@ def test_what_cannot_be_folded_is_named_and_the_rest_is_answered(folder: StoreFo
     said: list[str] = []
     store = Store(folder, wait=0.05, warn=said.append)
     assert list(store.runs["r"].series("v")) == [(0, 1.0)]
-    assert store.stale == ("local/p/r",)
+    assert list(store.stale) == ["local/p/r"]
     assert said
     assert said[0].startswith("local/p/r: ")
     result = store.sql("SELECT step FROM metrics")
     assert (result.rows, result.stale) == ([(0,)], ("local/p/r",))
     holder.communicate()
     assert list(store.runs["r"].series("v")) == [(0, 1.0), (1, 2.0)]
-    assert store.stale == ()
+    assert list(store.stale) == []
 
 
 def test_by_default_a_stale_run_is_named_on_stderr(
     folder: StoreFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = absorb(folder.run("local", "p", "r"))
-    journal(run, Row(1, 3, 1, BEGAN + 60, {"v": 2.0}))
+    run = add(folder.run("local", "p", "r"))
+    leave_journal(run, [Row(1, 3, 1, BEGAN + 60, {"v": 2.0})])
     store = Store(folder, wait=0.0)
     import threading
 
@@ -283,7 +260,7 @@ def test_by_default_a_stale_run_is_named_on_stderr(
 
 
 def test_reading_a_damaged_run_names_its_file(folder: StoreFolder) -> None:
-    run = absorb(folder.run("local", "p", "r"))
+    run = add(folder.run("local", "p", "r"))
     run.database.write_bytes(b"no database at all" * 100)
     stored = read(folder)
     assert stored.state == "damaged"
@@ -295,7 +272,7 @@ def test_reading_a_damaged_run_names_its_file(folder: StoreFolder) -> None:
 def test_a_run_that_was_removed_is_not_found_any_more(folder: StoreFolder) -> None:
     import shutil
 
-    run = absorb(folder.run("local", "p", "r"))
+    run = add(folder.run("local", "p", "r"))
     stored = read(folder)
     shutil.rmtree(run.path)
     with pytest.raises(RunNotFound):
@@ -352,7 +329,7 @@ def read_as_another(store: Path, run: RunFolder) -> list[str]:
 
 
 def test_a_database_without_a_log_is_read_where_nothing_can_be_written(public: Path) -> None:
-    run = absorb(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
+    run = add(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
     assert read_as_another(public / ".store", run) == ["[[(0, 1.0)], [(1.0,)]]", "False"]
 
 
@@ -360,7 +337,7 @@ def test_a_database_without_a_log_is_read_where_nothing_can_be_written(public: P
 def test_a_database_with_a_log_is_read_where_nothing_can_be_written(
     public: Path, index: bool
 ) -> None:
-    run = absorb(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
+    run = add(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
     kept = RunDatabase(run.database)
     kept.absorb("b" * 32, [Row(1, 3, 1, BEGAN + 60, {"v": 2.0})])
     if not index:
@@ -371,13 +348,13 @@ def test_a_database_with_a_log_is_read_where_nothing_can_be_written(
 
 
 def test_journals_that_may_not_be_folded_are_named(public: Path) -> None:
-    run = absorb(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
-    journal(run, Row(1, 3, 1, BEGAN + 60, {"v": 2.0}))
+    run = add(create_store(public / ".store").run("local", "p", "r"), metric(0, {"v": 1.0}))
+    leave_journal(run, [Row(1, 3, 1, BEGAN + 60, {"v": 2.0})])
     assert read_as_another(public / ".store", run) == ["[[(0, 1.0)], [(1.0,)]]", "True"]
 
 
 def test_a_run_that_was_never_folded_is_read_from_a_copy(public: Path) -> None:
     run = create_store(public / ".store").run("local", "p", "r")
-    journal(run, Row(1, 3, 0, BEGAN, {"v": 1.0}))
+    leave_journal(run, [Row(1, 3, 0, BEGAN, {"v": 1.0})])
     assert read_as_another(public / ".store", run) == ["[[(0, 1.0)], [(1.0,)]]", "True"]
     assert len(run.segments()) == 1

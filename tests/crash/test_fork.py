@@ -1,0 +1,191 @@
+"""fork, spawn and forkserver: every process is a writer of its own, nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from store.database import RunDatabase, Source
+from store.paths import StoreFolder
+from tests.helpers import (
+    counts_by_writer,
+    make_seed,
+    only_run,
+    problems,
+    rows_of,
+    run_script,
+    start,
+    state_of,
+)
+
+THREADS = (1001, 1002, 1003)
+
+
+def sources_of(store: Path) -> list[Source]:
+    database = RunDatabase(only_run(store).database, write=False)
+    try:
+        return database.sources()
+    finally:
+        database.close()
+
+
+def fork_round(folder: Path, medium: str, forks: int) -> None:
+    store, report = folder / "store", folder / "report"
+    worker = start("fork_under_threads", store, medium, forks, report, stderr=subprocess.PIPE)
+    _, errors = worker.communicate(timeout=100)
+    assert (worker.returncode, errors) == (0, b"")
+    ends = {}
+    for line in report.read_text().splitlines():
+        writer, rows, end = line.split()
+        ends[int(writer)] = int(rows), end
+    assert set(ends) == {*range(forks), *THREADS}
+    logged = counts_by_writer(rows_of(only_run(store)))
+    for writer, (rows, _) in ends.items():
+        # Rows of several threads share a journal, each thread's in its order.
+        assert logged.get(float(writer), []) == list(range(rows)), writer
+    sources = sources_of(store)
+    assert [s.state for s in sources if s.parent is None] == ["finished"]
+    written = [(rows, end) for writer, (rows, end) in ends.items() if writer < forks and rows]
+    children = [s.state for s in sources if s.parent is not None]
+    assert children.count("finished") == sum(end == "end" for _, end in written)
+    assert children.count(None) == sum(end == "kill" for _, end in written)
+    assert state_of(store) == "finished"
+    assert problems(StoreFolder(store)) == []
+    assert list(only_run(store).journals.iterdir()) == []
+
+
+@pytest.mark.parametrize("medium", ["mmap", "write"])
+def test_thirty_forks_under_three_logging_threads(medium: str, tmp_path: Path) -> None:
+    fork_round(tmp_path, medium, 30)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("medium", ["mmap", "write"])
+def test_a_hundred_times_thirty_forks(medium: str, tmp_path: Path) -> None:
+    make_seed()
+    for number in range(100):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fork_round(folder, medium, 30)
+
+
+STATES = {"end": "finished", "kill": "finished", "error": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("method", "way", "ends"),
+    [
+        ("fork", "object", "end"),
+        ("fork", "current", "error"),
+        ("fork", "init", "end"),
+        ("fork", "current", "kill"),
+        ("spawn", "object", "end"),
+        ("spawn", "current", "error"),
+        ("spawn", "object", "kill"),
+        ("spawn", "init", "end"),
+        ("forkserver", "object", "end"),
+        ("forkserver", "current", "end"),
+    ],
+)
+def test_children_of_multiprocessing_write_the_same_run(
+    method: str, way: str, ends: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    worker = start("log_in_processes", store, method, way, ends, 2, stderr=subprocess.PIPE)
+    _, errors = worker.communicate(timeout=100)
+    assert (worker.returncode, errors) == (0, b"")
+    logged = counts_by_writer(rows_of(only_run(store)))
+    assert logged == {-1.0: [0, 1], 0.0: list(range(50)), 1.0: list(range(50))}
+    children = [s.state for s in sources_of(store)][1:]
+    assert children == [{"end": "finished", "kill": None, "error": "failed"}[ends]] * 2
+    if method != "spawn" or ends != "kill":
+        assert state_of(store) == STATES[ends]
+    assert problems(StoreFolder(store)) == []
+
+
+def test_a_subprocess_with_the_runs_id_is_a_writer_of_it(tmp_path: Path) -> None:
+    run_script(
+        """
+import os, subprocess, sys, store
+run = store.init(dir="store", settings={"silent": True})
+code = "import store; store.init(); store.log({'a': 2}); store.finish()"
+subprocess.run([sys.executable, "-c", code], check=True, close_fds=False,
+    env=os.environ | {"STORE_RUN_ID": run.id, "STORE_DIR": "store", "STORE_SILENT": "1"})
+run.log({"a": 1})
+""",
+        tmp_path,
+    )
+    store = tmp_path / "store"
+    assert sorted(row.data["a"] for row in rows_of(only_run(store))) == [1, 2]
+    assert [s.state for s in sources_of(store)] == ["finished", "finished"]
+    assert state_of(store) == "finished"
+    assert problems(StoreFolder(store)) == []
+
+
+def test_a_fork_while_another_thread_is_in_init_and_finish(tmp_path: Path) -> None:
+    """Children that start runs of their own must find no lock that nobody will release."""
+    run_script(
+        """
+import os, sys, threading, store
+settings = {"silent": True, "git": False, "console": "off"}
+stop = threading.Event()
+def in_and_out():
+    while not stop.is_set():
+        run = store.init(dir="store", project="parent", settings=settings)
+        run.log({"a": 1})
+        run.finish()
+thread = threading.Thread(target=in_and_out)
+thread.start()
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        run = store.init(dir="store", project="child", settings=settings)
+        run.log({"a": 1})
+        run.finish()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+thread.join()
+""",
+        tmp_path,
+    )
+    store = StoreFolder(tmp_path / "store")
+    for run in store.runs(project="child"):
+        assert [row.data for row in rows_of(run)] == [{"a": 1}]
+    assert len(list(store.runs(project="child"))) == 20
+    assert problems(store) == []
+
+
+def test_a_child_that_never_logs_keeps_nothing_of_its_parent_alive(tmp_path: Path) -> None:
+    """A killed writer's forked helper must not make it look alive."""
+    run_script(
+        """
+import os, signal, sys, store
+run = store.init(dir="store", settings={"silent": True})
+run.log({"a": 1})
+ready, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    open("helper", "w").write(str(os.getpid()))
+    os.write(tell, b"x")
+    for name in (0, 1, 2):
+        os.close(name)
+    signal.pause()
+os.read(ready, 1)
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+        tmp_path,
+        check=False,
+    )
+    store = tmp_path / "store"
+    helper = int((tmp_path / "helper").read_text())
+    try:
+        assert state_of(store) == "crashed"
+        assert [row.data for row in rows_of(only_run(store))] == [{"a": 1}]
+        assert list(only_run(store).journals.iterdir()) == []
+    finally:
+        subprocess.run(["kill", "-9", str(helper)], check=True)
+    assert problems(StoreFolder(store)) == []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from store import __version__
-from store.api.shell import HELP_OPTIONS, failure, store_option
+from store.api.shell import HELP_OPTIONS, expected_errors, failure, store_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,10 +95,6 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what may go wrong becomes a message and an exit code."""
-        import sqlite3
-
-        from store.errors import StoreError
-
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -112,7 +108,7 @@ class Commands(click.Group):
         except click.Abort as error:
             click.echo("nothing was done", err=True)
             ctx.exit(130 if isinstance(error.__context__, KeyboardInterrupt) else 1)
-        except (StoreError, sqlite3.Error, OSError) as error:
+        except expected_errors() as error:
             raise failure(error) from error
 
 

@@ -74,7 +74,7 @@ def config(
     unset: bool,
     output: OutputFormat,
 ) -> None:
-    """Show the settings in force, or one; with VALUE, set it.
+    """Show or change settings: all in force, or KEY; with VALUE, KEY is set.
 
     VALUE is written as in the environment (true, 2.5, a,b for tags). - reads it from stdin, which
     keeps a key out of the shell's history.
@@ -169,7 +169,7 @@ def _tell_what_wins(key: str, target: Path) -> None:
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print a completion script for bash, zsh or fish.
+    """Print a completion script for a shell: bash, zsh or fish.
 
     Commands, options, run ids and run names complete.
     """

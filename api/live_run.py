@@ -331,7 +331,11 @@ class Run:
                 f"{self.name}: {tended.trouble}; its rows are safe in {self._folder.journals}"
             )
         if writer.started and writer.parent is None and self.settings.label in (None, "rank-0"):
-            self._say(f"{self._state} {self.name} ({self.id}), {writer.number} rows")
+            others = (tended.rows_of_all or 0) - writer.number
+            rows = f"{writer.number} rows" + (
+                f", and {others} of other writers" if others > 0 else ""
+            )
+            self._say(f"{self._state} {self.name} ({self.id}), {rows}")
             self._say(f"send it with: store sync {self._folder.path}")
 
     def __enter__(self) -> Run:

@@ -225,6 +225,15 @@ class Failure(click.ClickException):
             click.echo(encodable(f"Hint: {visible(self.hint)}", target), file=target)
 
 
+def expected_errors() -> tuple[type[Exception], ...]:
+    """The errors that are told without a traceback."""
+    import sqlite3
+
+    from store.errors import StoreError
+
+    return StoreError, sqlite3.Error, OSError
+
+
 def failure(error: Exception) -> Failure:
     """The failure that an error is to the user."""
     from store.errors import NotAllowed, StoreError, UsageError

@@ -57,7 +57,7 @@ class Absorber:
         """Insert the rows behind `position`; see `RunDatabase.absorb`."""
         seen = sum(1 for row in rows if row[0] <= position)
         if seen:
-            self._replace_stubs(source, uuid, rows[:seen])
+            digest = self._replace_stubs(source, uuid, digest, rows[:seen])
             rows, payloads = rows[seen:], payloads[seen:] if payloads else None
         if not rows:
             return 0
@@ -191,8 +191,10 @@ class Absorber:
                 (_text(row.data.get("state")), _integer(row.data.get("exit_code")), batch.source),
             )
 
-    def _replace_stubs(self, source: int, uuid: str, rows: Sequence[Row | Sequence[Any]]) -> None:
-        """Put rows in the place of stubs that were absorbed for them."""
+    def _replace_stubs(
+        self, source: int, uuid: str, digest: bytes, rows: Sequence[Row | Sequence[Any]]
+    ) -> bytes:
+        """Put rows in the place of stubs that were absorbed for them; gives the digest then."""
         stubs = dict(
             self._db.execute("SELECT number, digest FROM rejected WHERE source = ?", (source,))
         )
@@ -211,17 +213,16 @@ class Absorber:
                 "DELETE FROM rejected WHERE source = ? AND number = ?", (source, row[0])
             )
             self._db.execute("DELETE FROM rows WHERE seq = ?", (seq,))
-            (position, digest) = self._db.execute(
-                "SELECT position, digest FROM source WHERE id = ?", (source,)
+            (batch.position,) = self._db.execute(
+                "SELECT position FROM source WHERE id = ?", (source,)
             ).fetchone()
             changed = changed or batch.digest != chain(b"", stubs[row[0]])
-            batch.position, batch.digest = position, digest
+            batch.digest = digest
             self._write(batch)
         if changed:
-            self._db.execute(
-                "UPDATE source SET digest = ? WHERE id = ?",
-                (digest_from_tables(self._db, source), source),
-            )
+            digest = digest_from_tables(self._db, source)
+            self._db.execute("UPDATE source SET digest = ? WHERE id = ?", (digest, source))
+        return digest
 
 
 def _text(value: object) -> str | None:

@@ -98,7 +98,7 @@ class Catalogue:
         return next(iter(self._lines("WHERE key = ?", key)), None)
 
     def find(self, name: str) -> RunLine:
-        """The run that `name` means: its id, name, entity/project/id, folder, or an id's beginning.
+        """The run that `name` means: its id, name, entity/project/id, folder, or a beginning.
 
         Raises:
             RunNotFound: none, or several (`candidates`).
@@ -112,6 +112,7 @@ class Catalogue:
                 found = self._lines("WHERE key = ?", self.store.run_at(Path(name)).key)
         if not found and name:
             found = self._lines("WHERE substr(id, 1, length(?1)) = ?1", name)
+            found = found or self._lines("WHERE substr(name, 1, length(?1)) = ?1", name)
         if len(found) != 1:
             raise RunNotFound(name, tuple(line.path for line in found))
         return found[0]

@@ -126,6 +126,11 @@ class RunDatabase:
     def sources(self) -> list[Source]:
         return [Source(*row) for row in self.execute("SELECT * FROM source ORDER BY id")]
 
+    def count_rows(self) -> int:
+        """The rows of all sources."""
+        (count,) = self.execute("SELECT coalesce(sum(position), 0) FROM source").fetchone()
+        return int(count)
+
     def ensure_source(self, uuid: str, kind: str = "journal") -> Source:
         """The source's row, made when this is the first that is heard of it."""
         found = self.source(uuid)

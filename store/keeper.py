@@ -41,6 +41,7 @@ class Tended:
         self.writer = writer
         self.fold_interval = fold_interval
         self.trouble: str | None = None
+        self.rows_of_all: int | None = None
         self._database: RunDatabase | None = None
         self._may_fold = True
         self._folded = 0
@@ -131,6 +132,7 @@ class Tended:
             database, self._database = self._database, None
             if database is None:
                 return
+            self.rows_of_all = database.count_rows()
             try:
                 with locks.run_lock(self.writer.run.lock).hold(FINISH_SECONDS):
                     database.close()

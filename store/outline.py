@@ -178,6 +178,8 @@ def _moments(sources: list[Source], state: str) -> dict[str, Any]:
 
 def _described(attributes: Mapping[str, Any]) -> dict[str, Any]:
     tags, git, command = (attributes.get(key) for key in ("tags", "git", "command"))
+    if isinstance(command, dict):
+        command = command.get("command")
     if isinstance(command, list):
         command = shlex.join(map(str, command))
     return {

@@ -132,7 +132,7 @@ class Store:
 
     @property
     def runs(self) -> Runs:
-        """The runs, by id, name, entity/project/id, folder or the beginning of an id."""
+        """The runs, by id, name, entity/project/id, folder or the beginning of an id or name."""
         return Runs(self)
 
     def sql(

@@ -80,7 +80,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def make_seed() -> int:
-    """A fresh seed, or the one in RUNSTORE_TEST_SEED; printed, so that a failure can be repeated."""
+    """A fresh seed, or the one in RUNSTORE_TEST_SEED; printed, so that failures can be repeated."""
     seed = int(os.environ.get("RUNSTORE_TEST_SEED") or random.SystemRandom().getrandbits(32))
     print(f"seed {seed} (repeat with RUNSTORE_TEST_SEED={seed})")
     return seed

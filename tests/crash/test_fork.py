@@ -36,7 +36,7 @@ def fork_round(folder: Path, medium: str, forks: int) -> None:
     worker = start("fork_under_threads", store, medium, forks, report, stderr=subprocess.PIPE)
     _, errors = worker.communicate(timeout=100)
     assert (worker.returncode, errors) == (0, b"")
-    ends = {}
+    ends: dict[int, tuple[int, str]] = {}
     for line in report.read_text().splitlines():
         writer, rows, end = line.split()
         ends[int(writer)] = int(rows), end

@@ -22,6 +22,8 @@ from store.api.shell import HELP_OPTIONS, expected_errors, failure, store_option
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from click.shell_completion import CompletionItem
+
 
 class Entry(NamedTuple):
     """A command of the table: where it is, under which heading, in a few words."""
@@ -81,12 +83,10 @@ class Commands(click.Group):
             with formatter.section(section):
                 formatter.write_dl(_helps(section))
 
-    def shell_complete(
-        self, ctx: click.Context, incomplete: str
-    ) -> list[click.shell_completion.CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        names = [
+        names: list[CompletionItem] = [
             CompletionItem(name, help=entry.help)
             for name, entry in COMMANDS.items()
             if name.startswith(incomplete)
@@ -120,7 +120,7 @@ def _helps(section: str) -> Iterable[tuple[str, str]]:
     cls=Commands,
     params=[store_option()],
     context_settings=HELP_OPTIONS,
-    epilog="RUN is a run's id, name, path, or the beginning of its id."
+    epilog="RUN is a run's id, name or path, or the beginning of its id or name."
     " `store COMMAND --help` says more, with an example.",
 )
 @click.version_option(__version__, prog_name="store")

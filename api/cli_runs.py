@@ -66,8 +66,8 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         if self._summary is None:
-            self._summary = from_json(self.line.summary)
-            self._summary |= dict.fromkeys(from_json(self.line.nan), math.nan)
+            values: dict[str, Any] = from_json(self.line.summary)
+            self._summary = values | dict.fromkeys(from_json(self.line.nan), math.nan)
         return self._summary
 
     @property

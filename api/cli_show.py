@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Show everything about a run.
 
-    RUN is its id, its name, a path, or the beginning of its id.
+    RUN is its id, name or path, or the beginning of its id or name.
     """
     if history and plots:
         raise click.UsageError("--history and --plot cannot be used together")
@@ -198,10 +198,11 @@ def _print_run(run: Facts) -> None:
     _print_section("Files", _file_lines(run.files))
     others = {k: v for k, v in run.attributes.items() if k not in HIDDEN}
     _print_section("Attributes", [(key, _short(value)) for key, value in sorted(others.items())])
-    if line.points:
-        some = next((key for key, metric in run.metrics.items() if metric.points > 1), None)
-        if some is not None and sys.stdout.isatty():
-            say(f"\n`store show {line.id} --plot {shlex.quote(some)}` draws a metric".lstrip("\n"))
+    drawn = [key for key, metric in run.metrics.items() if metric.points > 1]
+    if drawn and sys.stdout.isatty():
+        key = next((key for key in drawn if "loss" in key), drawn[0])
+        printed("")
+        say(f"`store show {shlex.quote(line.id)} --plot {shlex.quote(key)}` draws a metric")
 
 
 def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -60,10 +60,11 @@ def sql(
     read from stdin where that is no terminal.
     """
     values = {name: number_or_text(value) for name, value in params}
-    if query in (None, "-") and (query == "-" or not sys.stdin.isatty()):
-        query = sys.stdin.read()
-        if not query.strip():
+    if query == "-" or (query is None and not sys.stdin.isatty()):
+        text = sys.stdin.read()
+        if not text.strip():
             raise click.UsageError("there is no query: give one, or write it to stdin")
+        query = text
     with open_store() as store:
         if query is None:
             from store.api.sql_prompt import prompt

@@ -54,13 +54,18 @@ class Endings:
         def excepthook(
             kind: type[BaseException], error: BaseException, trace: TracebackType | None
         ) -> None:
-            if issubclass(kind, KeyboardInterrupt):
-                self._exit_code, self._state = 130, "killed"
-            else:
-                self._exit_code = self._exit_code or 1
+            self._ended_by(error)
             before(kind, error, trace)
 
         sys.excepthook = excepthook
+
+    def _ended_by(self, error: BaseException | None) -> None:
+        if isinstance(error, SystemExit):
+            self._leaving(error.code)
+        elif isinstance(error, KeyboardInterrupt):
+            self._exit_code, self._state = 130, "killed"
+        elif error is not None:
+            self._exit_code = self._exit_code or 1
 
     def _hook_exit(self) -> None:
         # SystemExit never reaches excepthook, and atexit is not told the exit code.
@@ -105,12 +110,18 @@ class Endings:
         signal.signal(signal.SIGTERM, terminated)
 
     def watch_child(self) -> None:
-        """In a forked child that writes: multiprocessing leaves without running atexit."""
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None and os.getpid() != self._set_in:
+        """In a child that writes: multiprocessing leaves without atexit, fork without its hooks."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is None:
+            return
+        if os.getpid() != self._set_in or process.parent_process() is not None:
+            from multiprocessing import util
+
             util.Finalize(None, self._end_child, exitpriority=10)
 
     def _end_child(self) -> None:
+        # It runs while the exception that ends the child, if any, is on its way out.
+        self._ended_by(sys.exc_info()[1])
         self._at_exit()
         if self._terminated:
             die_of(signal.SIGTERM)

@@ -304,7 +304,7 @@ def _join_parent() -> None:
     process = sys.modules.get("multiprocessing.process")
     folder = os.environ.get(PARENT_RUN)
     if folder and process is not None and process.parent_process() is not None:
-        join(folder, Settings())
+        join(folder, _settle({})[1])
 
 
 def join(path: str, settings: Settings, disabled: bool = False) -> Run:

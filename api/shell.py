@@ -186,7 +186,10 @@ STATE_COLORS: Final = {
 def paint(text: str, color: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
     """`text`, made harmless, in colour where that is welcome."""
     text = visible(text)
-    return click.style(text, fg=color, bold=bold, dim=dim) if has_color() else text
+    if not has_color() or not (color or bold or dim):
+        return text
+    # False would be written as a code of its own.
+    return click.style(text, fg=color, bold=bold or None, dim=dim or None)
 
 
 def moment(seconds: float | None) -> str | None:

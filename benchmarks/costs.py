@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from statistics import median
 from typing import Any, Final
 
-from measure import HERE, Figure, Figures, clean_environment, middle, run_worker, scratch_folder
+from measure import Figure, Figures, clean_environment, middle, run_worker, scratch_folder
 
 ROWS: Final = 10_000
+POINTS: Final = 100_000
 _IMPORT: Final = """
 import time
 began = time.perf_counter()
@@ -37,9 +36,9 @@ run = store.init(project="bench", dir={folder!r}, settings={{"silent": True}})
 """
 
 
-def measure_all(rounds: int, *, quick: bool) -> list[Figure]:
+def measure_all(rounds: int) -> list[Figure]:
     """All figures, each with its aim."""
-    found = [middle(list(some)) for some in zip(*_rounds(rounds, quick), strict=True)]
+    found = [middle(list(some)) for some in zip(*_rounds(rounds), strict=True)]
     imports, opened, finished, sizes = found
     return [
         *(Figure(k, imports[k], "ms", aim) for k, (_, aim) in IMPORTS.items()),
@@ -53,13 +52,13 @@ def measure_all(rounds: int, *, quick: bool) -> list[Figure]:
     ]
 
 
-def _rounds(rounds: int, quick: bool) -> Iterator[tuple[Figures, ...]]:
+def _rounds(rounds: int) -> Iterator[tuple[Figures, ...]]:
     for _ in range(rounds):
         yield (
             {k: measure_import(code, rounds=5) for k, (code, _) in IMPORTS.items()},
             measure_init(),
             run_worker("finish_worker.py", rows=ROWS),
-            measure_sizes(10_000 if quick else 100_000),
+            measure_sizes(POINTS),
         )
 
 

@@ -18,8 +18,9 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import store
 from rows import NAMES, make_rows
+
+import store
 from store.database import RunDatabase
 
 QUIET: Final = {"silent": True, "console": "off"}
@@ -48,9 +49,7 @@ def log_rows(run: store.Run, rows: list[dict[str, Any]]) -> None:
 def sql_alone(path: Path, rows: list[dict[str, Any]]) -> tuple[float, float]:
     """Seconds of the SQL of `rows`, and of its CPU time."""
     database = RunDatabase(path)
-    database.execute(
-        "INSERT INTO source(uuid, kind, position, digest) VALUES('u', 'journal', 0, '')"
-    )
+    database.ensure_source("alone")
     database.connection.executemany("INSERT INTO metric VALUES(?, ?)", enumerate(NAMES, 1))
     seqs = range(1, len(rows) + 1)
     lines = [(n, 1, n, 3, n, 1.7e9 + n * 1e-6) for n in seqs]

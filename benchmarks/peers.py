@@ -11,6 +11,7 @@ installed is reported as "not installed" by the benchmarks, never left out in si
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -55,8 +56,10 @@ def install(peer: str) -> bool:
     folder = ENVIRONMENTS / peer
     venv.create(folder, with_pip=True, clear=True)
     done = subprocess.run(
-        [python_of(peer), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + [f"{peer}=={VERSIONS[peer]}", *ALSO.get(peer, ())],
+        [
+            *(os.fspath(python_of(peer)), "-m", "pip", "install", "--quiet"),
+            *("--disable-pip-version-check", f"{peer}=={VERSIONS[peer]}", *ALSO.get(peer, ())),
+        ],
         check=False,
     )
     if done.returncode == 0:
@@ -107,10 +110,8 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     if sys.platform != "win32":
         import signal
 
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     else:
         process.kill()
     process.wait()
@@ -124,6 +125,9 @@ def main() -> int:
     installing.add_argument("names", nargs="*", metavar="NAME")
     commands.add_parser("list", help="show what is installed")
     chosen = parser.parse_args()
+    unknown = set(getattr(chosen, "names", ())) - VERSIONS.keys()
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
     if chosen.command == "list":
         for peer, version in VERSIONS.items():
             print(f"{peer:15} {version:8} {'' if is_installed(peer) else 'not installed'}")

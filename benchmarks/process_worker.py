@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from array import array
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ from time import perf_counter_ns
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import store
 from log_worker import summarize
 from rows import make_rows
+
+import store
 from store.errors import StoreLocked
 from store.locks import RunLock
 
@@ -30,26 +32,37 @@ class Waits:
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self.refused = 0
-        self._hold = RunLock.hold
+        self._inside = threading.local()
 
-    @contextlib.contextmanager
-    def hold(self, lock: RunLock, timeout: float) -> Iterator[float]:
-        """`RunLock.hold`, noted down."""
-        with contextlib.ExitStack() as stack:
-            try:
-                waited = stack.enter_context(self._hold(lock, timeout))
-            except StoreLocked:
-                self.refused += 1
-                raise
-            self.seconds.append(waited)
-            yield waited
+    def watch(self) -> None:
+        """Note down every `RunLock.hold` from now on; a hold within a hold never waits."""
+        original, waits = RunLock.hold, self
+
+        @contextlib.contextmanager
+        def hold(self: RunLock, timeout: float) -> Iterator[float]:
+            depth = getattr(waits._inside, "depth", 0)
+            with contextlib.ExitStack() as stack:
+                try:
+                    waited = stack.enter_context(original(self, timeout))
+                except StoreLocked:
+                    waits.refused += 1
+                    raise
+                if depth == 0:
+                    waits.seconds.append(waited)
+                waits._inside.depth = depth + 1
+                try:
+                    yield waited
+                finally:
+                    waits._inside.depth = depth
+
+        RunLock.hold = hold  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:
     """Write one writer's rows."""
     job = json.loads(sys.argv[1])
     waits = Waits()
-    RunLock.hold = lambda lock, timeout: waits.hold(lock, timeout)  # type: ignore[method-assign]
+    waits.watch()
     settings = {"silent": True, "git": False, "console": "off"}
     run = store.init(project="bench", id=job["run_id"], dir=job["store"], settings=settings)
     rows, log, now, pace = make_rows("floats", job["rows"]), run.log, perf_counter_ns, job["pace"]

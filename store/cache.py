@@ -29,7 +29,7 @@ LOCAL: Final = frozenset(
     " jfs reiserfs".split()
 )
 BUSY_SECONDS: Final = 10.0
-MEANING: Final = 1
+MEANING: Final = 2
 """To be raised when columns stay but their meaning changes."""
 
 TABLES: Final = f"""

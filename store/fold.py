@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -184,13 +184,13 @@ class _Folding:
             self._absorb_uneven(rows, payloads, bookmark)
 
     def _absorb_uneven(
-        self, rows: list[Row], payloads: list[memoryview], bookmark: tuple[int, int]
+        self, rows: Sequence[Row | list[Any]], payloads: list[memoryview], bookmark: tuple[int, int]
     ) -> None:
         """Frames are numbered as they are written: what is missing between them was damaged."""
         with self._db.transaction():
             for first, last in _stretches(rows):
                 expected = self._db.ensure_source(self._uuid).position + 1
-                missing = rows[first].number - expected
+                missing = rows[first][0] - expected
                 if missing > MAX_MISSING:
                     for number, payload in enumerate(payloads[first:last], expected):
                         self._db.reject(
@@ -200,7 +200,7 @@ class _Folding:
                             "damaged: its number is out of order",
                         )
                     continue
-                for number in range(expected, rows[first].number):
+                for number in range(expected, rows[first][0]):
                     self._db.reject(self._uuid, number, b"", "lost: missing in the journal")
                 self._db.absorb_within(self._uuid, rows[first:last], payloads=payloads[first:last])
             self._db.absorb_within(self._uuid, [], bookmark=bookmark)
@@ -243,11 +243,11 @@ def _row_or_poison(payload: memoryview) -> Row:
         return Row(1, POISON, 0, 0.0, {"reason": str(error)})
 
 
-def _stretches(rows: list[Row]) -> Iterator[tuple[int, int]]:
+def _stretches(rows: Sequence[Row | list[Any]]) -> Iterator[tuple[int, int]]:
     """The index ranges within which the numbers follow each other."""
     first = 0
     for index in range(1, len(rows)):
-        if rows[index].number != rows[index - 1].number + 1:
+        if rows[index][0] != rows[index - 1][0] + 1:
             yield first, index
             first = index
     yield first, len(rows)

@@ -12,10 +12,10 @@ the UTF-8 bytes of its keys, floats as float64, -0.0 as 0.0 and NaN as nil.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgpack
 
@@ -27,6 +27,10 @@ MAX_DEPTH: Final = 32
 """Levels of nesting that a value may have."""
 DELETED: Final = {"_deleted": True}
 """The value that takes a key of config, summary or attributes away again."""
+
+
+packb: Final = cast("Callable[[object], bytes]", msgpack.packb)
+"""msgpack's function, with the type that it has."""
 
 
 class Kind(IntEnum):
@@ -64,8 +68,7 @@ class BadRowError(ValueError):
 
 def pack_row(number: int, kind: int, step: int, time: float, data: Mapping[str, Any]) -> bytes:
     """The journal's form of a row (keys in the order of `data`)."""
-    packed: bytes = msgpack.packb((number, kind, step, time, data))
-    return packed
+    return packb((number, kind, step, time, data))
 
 
 def unpack_row(payload: bytes | memoryview) -> Row:
@@ -168,7 +171,7 @@ def row_digest(row: Row | Sequence[Any]) -> bytes:
         BadRowError: the row holds what no row can hold.
     """
     number, kind, step, time, data = row
-    return digest_of(msgpack.packb((number, kind, step, time + 0.0, canonical_data(kind, data))))
+    return digest_of(packb((number, kind, step, time + 0.0, canonical_data(kind, data))))
 
 
 def digest_of(content: bytes | memoryview) -> bytes:

@@ -26,7 +26,7 @@ from store.errors import RunClosed
 from store.journal import Journal, create_journal, is_foreign, sync_path
 from store.locks import Ownership
 from store.paths import RunFolder, add_spill_folder
-from store.row import Kind
+from store.row import Kind, packb
 
 Warn = Callable[[str, str], None]
 """warn(kind, message): shown once per kind."""
@@ -125,12 +125,12 @@ class Writer:
             if self._busy:
                 self._inner.append((kind, dict(data), step, advance))
                 return
+            now = time()
             self._busy = True
+            at = self.step if step is None else step
             try:
-                now = time()
                 if now < self._time:  # noqa: PLR1730 - max() costs four times as much
                     now = self._time
-                at = self.step if step is None else step
                 if self._odd and not self._recover(kind, at, now, data, advance):
                     return
                 number = self._number + 1
@@ -275,7 +275,7 @@ class Writer:
         self._time = now
 
     def _queue(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
-        size = len(msgpack.packb((kind, step, now, data)))
+        size = len(packb((kind, step, now, data)))
         if self._waiting_bytes + size > self.options.queue_bytes:
             self.dropped += 1
             self._warn(

@@ -51,6 +51,17 @@ def test_rows_at_risk_and_troubles_come_from_the_writers_notes(tmp_path: Path) -
         own.release()
 
 
+def test_a_note_that_was_cut_off_still_tells_its_counts(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "r1", 1, state=None)
+    run.journals.mkdir()
+    own = Ownership(run.own("a" * 32))
+    create_journal(run.journal("a" * 32, 1), "write").close(trim=True)
+    own.note(b'{"waiting": 5, "dropped": 2, "trouble": "' + b"x" * 300 + b'"}')
+    (facts,) = ask("--store", tmp_path, "status")
+    own.release()
+    assert (facts["at_risk"], facts["dropped"], facts["trouble"]) == (5, 2, [])
+
+
 def test_rows_that_could_not_be_folded_are_counted_in_the_journals(tmp_path: Path) -> None:
     run = make_run(tmp_path, "r1", 1)
     leave_journal(run, [metrics_row(n, n, loss=1.0) for n in (1, 2)])

@@ -77,6 +77,7 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(store: Path) -> None:
         assert said == b""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_ctrl_c_exits_with_130(store: Path) -> None:
     process = subprocess.Popen(
         program("--store", store, "sql", ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE

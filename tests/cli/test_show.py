@@ -69,7 +69,7 @@ def test_json_holds_the_raw_facts(store: Path) -> None:
     assert run["attributes"]["git"]["branch"] == "main"
 
 
-@pytest.mark.parametrize("name", ["abc1", "sun-1", "local/p/abc1", "abc"])
+@pytest.mark.parametrize("name", ["abc1", "sun-1", "local/p/abc1", "abc", "sun"])
 def test_a_run_answers_to_each_of_its_names(store: Path, name: str) -> None:
     assert ask("--store", store, "show", name)["id"] == "abc1"
 

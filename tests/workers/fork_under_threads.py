@@ -28,6 +28,7 @@ run = store.init(
         "fold_bytes": 20_000,
     },
 )
+run.flush()  # a fork in the middle of a first import of logging would have it complain
 stop = threading.Event()
 
 

@@ -1,6 +1,7 @@
 """Processes that multiprocessing made log into their parent's run.
 
-Arguments: store, start method, how the children find the run (object, current or init), how many.
+Arguments: store, start method, how the children find the run (object, current or
+init), how they end (end, kill or error), how many.
 """
 
 import multiprocessing
@@ -12,15 +13,11 @@ import store
 
 
 def child(run: store.Run | None, way: str, number: int, ends: str) -> None:
+    if way == "init":
+        run = store.init(project="crash", id="r1")
+    log = store.log if run is None else run.log
     for count in range(50):
-        row = {"w": float(number), "k": float(count)}
-        if run is not None:
-            run.log(row)
-        elif way == "init":
-            store.init(project="crash", id="r1", settings={"silent": True}).log(row)
-            store.finish()
-        else:
-            store.log(row)
+        log({"w": float(number), "k": float(count)})
     if ends == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if ends == "error":
@@ -31,7 +28,8 @@ def child(run: store.Run | None, way: str, number: int, ends: str) -> None:
 if __name__ == "__main__":
     folder, method, way, ends, processes = sys.argv[1:]
     os.environ["STORE_DIR"] = folder
-    settings = {"silent": True, "git": False, "console": "off"}
+    os.environ["STORE_SILENT"] = "1"
+    settings = {"git": False, "console": "off"}
     parent = store.init(project="crash", id="r1", settings=settings)
     parent.log({"w": -1.0, "k": 0.0})
     context = multiprocessing.get_context(method)
@@ -46,6 +44,3 @@ if __name__ == "__main__":
     expected = {"end": 0, "kill": -signal.SIGKILL, "error": 1}[ends]
     assert [process.exitcode for process in children] == [expected] * len(children)
     parent.log({"w": -1.0, "k": 1.0})
-    if method == "forkserver":
-        # The server holds nothing of the run, but outlives its last child for a moment.
-        parent.finish()

@@ -55,7 +55,7 @@ class Waits:
                 finally:
                     waits._inside.depth = depth
 
-        RunLock.hold = hold  # type: ignore[method-assign, assignment]
+        RunLock.hold = hold  # type: ignore[method-assign]
 
 
 def main() -> None:

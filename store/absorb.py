@@ -166,10 +166,11 @@ class Absorber:
 
     def _write_source(self, batch: Batch) -> None:
         self._db.execute(
-            "UPDATE source SET position = ?, digest = ?, latest = max(coalesce(latest, ?), ?),"
+            "UPDATE source SET position = ?, digest = ?,"
+            " latest = CASE WHEN ? IS NULL THEN latest ELSE max(coalesce(latest, ?), ?) END,"
             " step = CASE WHEN ? IS NULL THEN step ELSE max(coalesce(step, ?), ?) END"
             " WHERE id = ?",
-            (batch.position, batch.digest, *[batch.latest] * 2, *[batch.step] * 3, batch.source),
+            (batch.position, batch.digest, *[batch.latest] * 3, *[batch.step] * 3, batch.source),
         )
         self._write_life(batch)
 

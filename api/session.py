@@ -252,14 +252,23 @@ def _collect_provenance(run: Run) -> None:
 
 
 def _write_provenance(run: Run, folder: Path) -> None:
-    from store.api.provenance import collect
-    from store.locks import late_imports
+    from store.locks import no_fork
 
-    with late_imports:
+    with no_fork:
+        # All that is going to be imported on the way, at once.
+        import configparser  # noqa: F401
+        import getpass  # noqa: F401
+        import sysconfig  # noqa: F401
+
         import psutil  # noqa: F401
+
+        from store.api.provenance import collect
 
         if run.settings.git:
             import git  # noqa: F401
+        if run.settings.save_code:
+            import store.api.code
+            import store.api.saving  # noqa: F401
     for key, value in collect(folder, git=run.settings.git):
         run._write(Kind.ATTRIBUTE, {key: value})
     if run.settings.save_code:

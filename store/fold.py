@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from store import journal
 from store.database import RunDatabase, Source
 from store.errors import SequenceGap
-from store.locks import adopted, life_of, run_lock
+from store.locks import adopted, life_of, no_fork, run_lock
 from store.paths import RunFolder, drop_spill_folders
 from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
 
@@ -55,7 +55,7 @@ def fold(
         StoreCorrupt, SchemaTooNew: the database cannot be written.
         OSError, sqlite3.OperationalError: the disk is full, or not ours to write to.
     """
-    with run_lock(run.lock).hold(timeout) as waited:
+    with run_lock(run.lock).hold(timeout) as waited, no_fork:
         if database is not None:
             return _fold_all(run, database, durable)._replace(waited=waited)
         opened = RunDatabase(run.database)

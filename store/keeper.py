@@ -4,8 +4,9 @@ It grows journals ahead of the rows, writes the rows that waited for a full disk
 `fold_bytes` or `fold_interval` seconds, unless somebody else is folding the run just then. What
 fails here is noted in the writer's `.own`, where `store status` shows it, and tried again.
 
-fork: before it, every writer's lock is taken and no late import is underway; in the child nothing
-of the parent's journal, locks or SQLite handles is used again, and threads start at the first row.
+fork: before it, every writer's lock is taken, and no import or fold is underway; in the child
+nothing of the parent's journal, locks or SQLite handles is used again, and threads start at the
+first row.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Tended:
         """Fold the run with the connection that is kept for it; None when that was not possible."""
         if not self._may_fold:
             return None
-        with locks.late_imports:
+        with locks.no_fork:
             import sqlite3
 
             from store.database import RunDatabase
@@ -82,7 +83,8 @@ class Tended:
             try:
                 with locks.run_lock(self.writer.run.lock).hold(timeout):
                     if self._database is None:
-                        self._database = RunDatabase(self.writer.run.database)
+                        with locks.no_fork:
+                            self._database = RunDatabase(self.writer.run.database)
                     done = fold(
                         self.writer.run, timeout=timeout, durable=durable, database=self._database
                     )
@@ -132,9 +134,9 @@ class Tended:
             database, self._database = self._database, None
             if database is None:
                 return
-            self.rows_of_all = database.count_rows()
             try:
-                with locks.run_lock(self.writer.run.lock).hold(FINISH_SECONDS):
+                with locks.run_lock(self.writer.run.lock).hold(FINISH_SECONDS), locks.no_fork:
+                    self.rows_of_all = database.count_rows()
                     database.close()
             except (StoreLocked, OSError):
                 _left_open.append(database)

@@ -9,7 +9,7 @@ the kernel lets go of it with the process. Looking takes the lock shared and at 
 back; only the adoption of a dead writer's journal takes it exclusively. Where files cannot be
 locked the answer is "unknown", and nobody's journal is removed on that word.
 
-Order: thread lock, run.lock, .own. Nothing waits for a second run.lock while it holds one.
+Order: thread lock, run.lock, no_fork, .own. Nothing waits for a second run.lock while it holds one.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ POLL_SECONDS: Final = 0.005
 """filelock's own 0.05 s starves the least lucky of several processes."""
 Life = Literal["alive", "dead", "unknown"]
 
-late_imports = threading.RLock()
-"""Held by threads that import late, and by fork: a child would inherit a half-made module."""
+no_fork = threading.RLock()
+"""Held by threads that import late or work in SQLite, and by fork: a child would inherit a module
+that is never made, or one of the locks inside SQLite (each of its allocations takes one) that is
+never released, and would hang at its own first use of either."""
 
 
 class RunLock:
@@ -69,7 +71,7 @@ class RunLock:
 
     @contextlib.contextmanager
     def _held(self, timeout: float) -> Iterator[None]:
-        with late_imports:
+        with no_fork:
             from filelock import FileLock, Timeout
         if self._file is None:
             quiet_filelock()
@@ -88,7 +90,7 @@ class RunLock:
 
 def quiet_filelock() -> None:
     """Keep filelock from writing a debug line at each poll."""
-    with late_imports:
+    with no_fork:
         import logging
     logging.getLogger("filelock").setLevel(logging.WARNING)
 
@@ -104,8 +106,8 @@ def run_lock(path: Path) -> RunLock:
 
 
 def before_fork() -> None:
-    """Let no thread be in the middle of an import, or of the registry, when the process forks."""
-    late_imports.acquire()
+    """Let no thread be in an import, in SQLite or in the registry when the process forks."""
+    no_fork.acquire()
     _registry.acquire()
 
 
@@ -114,7 +116,7 @@ def after_fork(*, in_child: bool) -> None:
     if in_child:
         _run_locks.clear()
     _registry.release()
-    late_imports.release()
+    no_fork.release()
 
 
 class Ownership:

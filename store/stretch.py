@@ -58,7 +58,7 @@ def take(
     if set(map(type, kinds)) != _INTEGERS or not _are_plain(steps, times):
         return None
     keys = tuple(datas[0])
-    if set(map(type, keys)) - {str}:
+    if not keys or set(map(type, keys)) != {str}:
         return None
     values = list(zip(*map(dict.values, datas), strict=True))
     if not all(map(_is_plain, values)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def test_a_changed_or_missing_kept_file_is_seen(run: RunFolder) -> None:
 def test_a_damaged_database_gives_back_what_can_be_read(run: RunFolder) -> None:
     before = len(rows_of(run))
     content = bytearray(run.database.read_bytes())
-    middle = len(content) * 3 // 4 // 4096 * 4096
-    content[middle : middle + 4096] = b"\xff" * 4096
+    # The page that holds the loss of row 2,500 as SQLite writes it, a big-endian double.
+    page = content.index(struct.pack(">d", 1.0 / 2500)) // 4096 * 4096
+    content[page : page + 4096] = b"\xff" * 4096
     run.database.write_bytes(bytes(content))
     assert any(f.level == "problem" for f in check_run(run))
     assert any(f.repaired for f in check_run(run, repair=True))

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-import msgpack
-
 from store.batch import Batch
 from store.errors import SequenceGap
 from store.materialize import materialize
@@ -117,7 +115,11 @@ class Absorber:
                 raise BadRowError("a row that calls itself a stub")
             row_hash = row_digest(shaped)
         except BadRowError as error:
-            frame = bytes(payload) if payload is not None else msgpack.packb(row, default=repr)
+            frame = (
+                bytes(payload)
+                if payload is not None
+                else repr(row).encode("utf-8", "backslashreplace")
+            )
             self._add_stub(batch, row[0], frame, str(error))
             return
         seq = batch.add_row(shaped, row_hash)

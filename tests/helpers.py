@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from store.check import Finding, check_store
 from store.database import RunDatabase
@@ -26,11 +26,8 @@ def start(worker: str, *arguments: object, **options: Any) -> subprocess.Popen[b
     """Start tests/workers/<worker>.py in an interpreter of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("STORE_", "WANDB_"))}
     environment |= options.pop("environment", {})
-    return subprocess.Popen(
-        [sys.executable, os.fspath(WORKERS / f"{worker}.py"), *map(str, arguments)],
-        env=environment,
-        **options,
-    )
+    command = [sys.executable, os.fspath(WORKERS / f"{worker}.py"), *map(str, arguments)]
+    return cast("subprocess.Popen[bytes]", subprocess.Popen(command, env=environment, **options))
 
 
 def start_gated(worker: str, *arguments: object) -> subprocess.Popen[bytes]:

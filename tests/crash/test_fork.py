@@ -38,8 +38,8 @@ def fork_round(folder: Path, medium: str, forks: int) -> None:
     assert (worker.returncode, errors) == (0, b"")
     ends: dict[int, tuple[int, str]] = {}
     for line in report.read_text().splitlines():
-        writer, rows, end = line.split()
-        ends[int(writer)] = int(rows), end
+        name, count, end = line.split()
+        ends[int(name)] = int(count), end
     assert set(ends) == {*range(forks), *THREADS}
     logged = counts_by_writer(rows_of(only_run(store)))
     for writer, (rows, _) in ends.items():

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from typing import Any
 
 import store
 
@@ -32,7 +33,7 @@ if __name__ == "__main__":
     settings = {"git": False, "console": "off"}
     parent = store.init(project="crash", id="r1", settings=settings)
     parent.log({"w": -1.0, "k": 0.0})
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     children = [
         context.Process(target=child, args=(parent if way == "object" else None, way, n, ends))
         for n in range(int(processes))

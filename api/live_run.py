@@ -158,6 +158,11 @@ class Run:
         return self._state
 
     @property
+    def at_risk(self) -> int:
+        """Rows that wait in memory, because the disk takes none."""
+        return self._writer.waiting if self._writer is not None else 0
+
+    @property
     def disabled(self) -> bool:
         return self._writer is None
 

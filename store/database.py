@@ -77,6 +77,8 @@ class RunDatabase:
             (found,) = self.execute("PRAGMA user_version").fetchone()
             if found > schema.VERSION:
                 raise SchemaTooNew(self.path, found, schema.VERSION)
+            if found == 0:
+                raise FileNotFoundError(self.path)  # its tables are being made, or the disk is full
             self.execute("PRAGMA query_only = 1")
             self.execute("PRAGMA wal_autocheckpoint = 0")
             return

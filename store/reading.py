@@ -28,8 +28,12 @@ from store.schema import VERSION
 COPIES: Final = 5
 """Attempts at a copy during which nobody writes."""
 _NOT_OURS: Final = frozenset(
-    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+    {
+        *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    }
 )
+"""Also a full disk, on which not even a log's index can be made."""
 
 
 @contextlib.contextmanager
@@ -82,13 +86,14 @@ def is_not_ours(error: sqlite3.OperationalError) -> bool:
 @contextlib.contextmanager
 def fallback(run: RunFolder) -> Iterator[str]:
     """What to connect to, or to attach (with uri=True), where the plain path does not open."""
-    if run.database.exists() and not _has_content(Path(f"{run.database}-wal")):
+    if is_made(run) and not _has_content(Path(f"{run.database}-wal")):
         yield f"file:{quote(os.path.abspath(run.database))}?immutable=1"
         return
     with tempfile.TemporaryDirectory(prefix="runstore-") as folder:
         copy = RunFolder(Path(folder, *run.path.parts[-3:]))
         copy.journals.mkdir(parents=True)
-        _copy_database(run, copy)
+        if run.database.exists():
+            _copy_database(run, copy)
         # Links: a fold removes those of journals that have ended, and the journals stay.
         for segments in run.segments().values():
             for _, path in segments:
@@ -97,6 +102,15 @@ def fallback(run: RunFolder) -> Iterator[str]:
             copy.own(uuid).symlink_to(run.own(uuid).absolute())
         fold(copy, timeout=BUSY_SECONDS)
         yield os.fspath(copy.database)
+
+
+def is_made(run: RunFolder) -> bool:
+    """Whether run.db has its tables (PRAGMA user_version: bytes 60 to 63 of the file's header)."""
+    try:
+        with open(run.database, "rb") as file:
+            return any(file.read(64)[60:64])
+    except OSError:
+        return False
 
 
 def _connect(target: str) -> sqlite3.Connection:

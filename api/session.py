@@ -258,6 +258,8 @@ def _write_provenance(run: Run, folder: Path) -> None:
         # All that is going to be imported on the way, at once.
         import configparser  # noqa: F401
         import getpass  # noqa: F401
+        import importlib.metadata  # noqa: F401
+        import subprocess  # noqa: F401
         import sysconfig  # noqa: F401
 
         import psutil  # noqa: F401

@@ -12,9 +12,9 @@ a summary value that was set explicitly goes before one that was only logged.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from itertools import repeat
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
+from typing import Any, Final
 
 from store.batch import Batch
 from store.errors import SequenceGap
@@ -24,12 +24,30 @@ from store.row import (
     BadRowError,
     Kind,
     Row,
-    chain,
     digest_of,
     row_digest,
     shape_row,
 )
+from store.row import chain as chain_digest
 from store.stretch import split, take
+
+AT_ONCE: Final = 50
+"""Rows in one INSERT: a statement costs SQLite about as much as two rows."""
+_ROW: Final = "INSERT INTO rows VALUES(?, ?, ?, ?, ?, ?)"
+_ROWS: Final = "INSERT INTO rows VALUES" + ", ".join(["(?, ?, ?, ?, ?, ?)"] * AT_ONCE)
+_POINT: Final = "INSERT INTO point VALUES(?, ?, ?)"
+_POINTS: Final = "INSERT INTO point VALUES" + ", ".join(
+    f"(?1, ?{2 * n}, ?{2 * n + 1})" for n in range(1, AT_ONCE + 1)
+)
+
+
+def _slices(
+    rows: Iterable[tuple[object, ...]], before: tuple[object, ...]
+) -> Iterator[tuple[object, ...]]:
+    """The parameters of statements with AT_ONCE rows each, behind those that they share."""
+    left = iter(rows)
+    while part := tuple(chain.from_iterable(islice(left, AT_ONCE))):
+        yield before + part
 
 
 class Absorber:
@@ -155,10 +173,14 @@ class Absorber:
 
     def _write(self, batch: Batch) -> None:
         many = self._db.executemany
-        many("INSERT INTO rows VALUES(?, ?, ?, ?, ?, ?)", batch.rows)
+        whole = len(batch.rows) - len(batch.rows) % AT_ONCE
+        many(_ROWS, _slices(batch.rows[:whole], ()))
+        many(_ROW, batch.rows[whole:])
         for metric, seqs, column in batch.columns:
-            many("INSERT INTO point VALUES(?, ?, ?)", zip(repeat(metric), seqs, column))
-        many("INSERT INTO point VALUES(?, ?, ?)", batch.points)
+            whole = len(seqs) - len(seqs) % AT_ONCE
+            many(_POINTS, _slices(zip(seqs[:whole], column, strict=False), (metric,)))
+            many(_POINT, zip(repeat(metric), seqs[whole:], column[whole:], strict=False))
+        many(_POINT, batch.points)
         many("INSERT INTO object VALUES(?, ?, ?, ?)", batch.objects)
         many("INSERT INTO line VALUES(?, ?, ?)", batch.lines)
         many("INSERT INTO event VALUES(?, ?)", batch.events)
@@ -219,7 +241,7 @@ class Absorber:
             (batch.position,) = self._db.execute(
                 "SELECT position FROM source WHERE id = ?", (source,)
             ).fetchone()
-            changed = changed or batch.digest != chain(b"", stubs[row[0]])
+            changed = changed or batch.digest != chain_digest(b"", stubs[row[0]])
             batch.digest = digest
             self._write(batch)
         if changed:

@@ -26,7 +26,7 @@ from store.locks import adopted, life_of, no_fork, run_lock
 from store.paths import RunFolder, drop_spill_folders
 from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
 
-FOLD_BYTES: Final = 2 * 2**20
+FOLD_BYTES: Final = 4 * 2**20
 """Journal bytes in one transaction."""
 MAX_MISSING: Final = 1_000_000
 """Rows in a row that damage may have cost; a number further ahead is damage itself."""

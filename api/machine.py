@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from store.locks import no_fork
+
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
@@ -162,8 +164,8 @@ def _darwin_model() -> str | None:
 
 def _gpus() -> list[dict[str, object]]:
     try:
-        import pynvml
-
+        with no_fork:
+            import pynvml
         failures = (*_FOREIGN_FAILURES, pynvml.NVMLError)
     except _FOREIGN_FAILURES:
         return []

@@ -256,22 +256,16 @@ def _write_provenance(run: Run, folder: Path) -> None:
 
     with no_fork:
         # All that is going to be imported on the way, at once.
-        import configparser  # noqa: F401
-        import getpass  # noqa: F401
-        import importlib.metadata  # noqa: F401
         import subprocess  # noqa: F401
-        import sysconfig  # noqa: F401
 
-        import psutil  # noqa: F401
+        from store.api.provenance import command_line
+        from store.api.survey import survey
 
-        from store.api.provenance import collect
-
-        if run.settings.git:
-            import git  # noqa: F401
         if run.settings.save_code:
             import store.api.code
             import store.api.saving  # noqa: F401
-    for key, value in collect(folder, git=run.settings.git):
+    run._write(Kind.ATTRIBUTE, {"command": command_line()})
+    for key, value in survey(folder, git=run.settings.git):
         run._write(Kind.ATTRIBUTE, {key: value})
     if run.settings.save_code:
         _save_code(run)

@@ -208,10 +208,12 @@ class Keeper:
     def after_fork_in_child(self) -> None:
         self._bell = SimpleQueue()
         self._thread = None
-        for tended in self._held:
-            tended.writer.forked(in_child=True)
-            tended.forked()
-        locks.after_fork(in_child=True)
+        try:
+            for tended in self._held:
+                tended.writer.forked(in_child=True)
+                tended.forked()
+        finally:
+            locks.after_fork(in_child=True)
 
 
 keeper: Final = Keeper()

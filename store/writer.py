@@ -356,8 +356,10 @@ class Writer:
 
     def note(self, text: str) -> None:
         """Leave a line in `.own` that `store status` of other processes can read."""
-        if self._own is not None:
-            self._own.note(text.encode())
+        # Under the lock: a number that was closed may be another file's by now.
+        with self._lock:
+            if self._own is not None:
+                self._own.note(text.encode())
 
     def end(self, data: Mapping[str, Any]) -> bool:
         """Write END and close the journal; False when rows still wait and could not be written.
@@ -382,9 +384,10 @@ class Writer:
 
     def release(self) -> None:
         """Let go of `.own`."""
-        if self._own is not None:
-            self._own.release()
-            self._own = None
+        with self._lock:
+            own, self._own = self._own, None
+            if own is not None:
+                own.release()
 
     # -- fork ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ goes on to what was there before it: the user's own handler, or the end of the p
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ class Endings:
         self._finish_all: FinishAll | None = None
         self._writes: Callable[[], bool] = lambda: False
         self._terminated = False
+        self._interrupted = False
 
     def install(self, finish_all: FinishAll, writes: Callable[[], bool]) -> None:
         """Set the hooks; `writes` tells whether this process has written rows of an open run."""
@@ -47,6 +49,8 @@ class Endings:
     def _at_exit(self) -> None:
         if self._finish_all is not None:
             self._finish_all(self._exit_code, self._state)
+        if self._interrupted:
+            _be_interrupted()
 
     def _hook_excepthook(self) -> None:
         before = sys.excepthook
@@ -54,7 +58,9 @@ class Endings:
         def excepthook(
             kind: type[BaseException], error: BaseException, trace: TracebackType | None
         ) -> None:
-            self._ended_by(error)
+            if not hasattr(sys, "ps1"):  # at a prompt, an error is not the end
+                self._ended_by(error)
+                self._interrupted = isinstance(error, KeyboardInterrupt)
             before(kind, error, trace)
 
         sys.excepthook = excepthook
@@ -125,6 +131,20 @@ class Endings:
         self._at_exit()
         if self._terminated:
             die_of(signal.SIGTERM)
+
+
+def _be_interrupted() -> None:
+    """Let the process die of SIGINT in the end, as shells expect it after Ctrl-C.
+
+    Python remembers that a KeyboardInterrupt came through, but forgets it with the next source
+    text that is evaluated, which importing a module with a named tuple is enough for.
+    """
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        eval("interrupt()", {"interrupt": interrupt})
 
 
 def die_of(number: int) -> None:

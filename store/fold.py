@@ -14,6 +14,7 @@ dead one they become a stub.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -29,6 +30,7 @@ FOLD_BYTES: Final = 4 * 2**20
 """Journal bytes in one transaction."""
 MAX_MISSING: Final = 1_000_000
 """Rows in a row that damage may have cost; a number further ahead is damage itself."""
+UNNAMED_SECONDS: Final = 60.0
 
 
 class Folded(NamedTuple):
@@ -97,6 +99,11 @@ def _fold_all(run: RunFolder, database: RunDatabase, durable: bool) -> Folded:
 def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
     """Remove the `.own` of writers that died before their first journal existed."""
     journals = run.segments()
+    for path in run.journals.glob("*.owning"):
+        # A writer that died within the few instructions before its lock had a name.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNNAMED_SECONDS:
+                path.unlink()
     for uuid in owned - journals.keys():
         path = run.own(uuid)
         with adopted(path) as held:

@@ -12,7 +12,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from zlib import crc32
 
 Log = Callable[[dict[str, Any]], object]
@@ -48,7 +48,8 @@ class PackedFloor(Target):
         import msgpack
 
         self._fd = os.open(folder / "rows.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        fd, packb, write, header = self._fd, msgpack.packb, os.write, struct.Struct("<II").pack
+        packb: Callable[[object], bytes] = cast("Any", msgpack.packb)
+        fd, write, header = self._fd, os.write, struct.Struct("<II").pack
 
         def log(row: dict[str, Any]) -> None:
             write(fd, packb(row))

@@ -87,6 +87,7 @@ class Writer:
         self._number = 0
         self._time = 0.0
         self._busy = False
+        self._draining = False
         self._odd = True
         self._interrupted = False
         self._wake_at = 0
@@ -166,12 +167,15 @@ class Writer:
         self._ring()
 
     def _write_inner(self) -> None:
-        while True:
-            try:
-                row = self._inner.popleft()
-            except IndexError:
+        with self._lock:
+            if self._draining:  # further out in this thread: rows may come faster than one by one
                 return
-            self.append(*row)
+            self._draining = True
+            try:
+                while self._inner:
+                    self.append(*self._inner.popleft())
+            finally:
+                self._draining = False
 
     # -- off the usual path; all of it under the lock ------------------------------------------
 
@@ -319,11 +323,9 @@ class Writer:
 
     def prepare(self) -> None:
         """Grow the journal ahead of the rows, and begin a new segment when this one is long."""
-        journal = self._journal
-        if journal is None or self.closed:
-            return
         with self._lock:
-            if journal is not self._journal or self.closed:
+            journal = self._journal
+            if journal is None or self.closed:
                 return
             grow = journal.prepare()
         try:
@@ -333,14 +335,18 @@ class Writer:
         with self._lock:
             if journal is not self._journal or self.closed:
                 return
-            if swap is not None:
-                swap()
-            if journal.end > self.options.segment_bytes:
-                try:
+            self._busy = True  # a finalizer that runs in here may log
+            try:
+                if swap is not None:
+                    swap()
+                if journal.end > self.options.segment_bytes:
                     self._next_segment(self.run.journals)
-                except OSError as error:
-                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                        raise
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+            finally:
+                self._busy = False
+        self._write_inner()
 
     def sync(self) -> None:
         """Put every row of this writer on the disk itself. OSError when it does not take them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -19,15 +20,16 @@ from sklearn.neural_network import MLPClassifier
 import store
 
 
-def load() -> list[np.ndarray]:
+def load() -> tuple[Any, ...]:
+    """Training pixels, test pixels, training digits, test digits."""
     pixels, digits = load_digits(return_X_y=True)
-    return train_test_split(pixels / 16.0, digits, test_size=0.25, random_state=0)
+    return tuple(train_test_split(pixels / 16.0, digits, test_size=0.25, random_state=0))
 
 
 def train(run: store.Run, lr: float, hidden: int, epochs: int, seed: int = 0) -> float:
     """Log loss and accuracy of each epoch; gives the last validation accuracy."""
     x_train, x_test, y_train, y_test = load()
-    model = MLPClassifier(hidden, learning_rate_init=lr, random_state=seed, batch_size=64)
+    model: Any = MLPClassifier(hidden, learning_rate_init=lr, random_state=seed)
     shuffle = np.random.default_rng(seed)
     accuracy = 0.0
     for epoch in range(epochs):

@@ -7,7 +7,7 @@ import errno
 import glob
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -15,7 +15,14 @@ from typing import Any, Final, Literal
 from store.api.configuration import Config, Summary
 from store.api.console_capture import ConsoleCapture
 from store.api.resuming import NOTHING_KNOWN, Known
-from store.api.values import clean_metrics, clean_setting, clean_text
+from store.api.values import (
+    RefusedValueError,
+    are_plain,
+    clean_metrics,
+    clean_setting,
+    clean_text,
+    number_converters,
+)
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
 from store.paths import RunFolder
@@ -25,16 +32,8 @@ from store.writer import Writer
 
 METRIC: Final = int(Kind.METRIC)
 FLOATS: Final = frozenset({float})
-NUMBERS: Final = frozenset({float, int})
 HISTORY_SUMMARIES: Final = ("last", "min", "max", "mean", "first", "none")
 KNOWN_KEYS: Final = 100_000
-
-
-def are_plain(values: Collection[Any]) -> bool:
-    """Whether all are floats, and integers of at most 64 bits (a NaN may say no)."""
-    return NUMBERS.issuperset(map(type, values)) and (
-        not values or (min(values) >= INT_MIN and max(values) <= INT_MAX)
-    )
 
 
 class Run:
@@ -204,6 +203,12 @@ class Run:
         self._logged.update(data)
 
     def _clean(self, data: Any) -> dict[str, Any]:
+        if type(data) is dict and self._keys.issuperset(data):
+            with contextlib.suppress(KeyError, RefusedValueError):
+                return {
+                    key: value if type(value) is float else number_converters[type(value)](value)
+                    for key, value in data.items()
+                }
         cleaned = clean_metrics(data, self._refuse)
         if len(self._keys) < KNOWN_KEYS and isinstance(data, dict):
             # Only keys that came through as they are may take the short way next time.

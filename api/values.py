@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from store.row import INT_MAX, INT_MIN, MAX_DEPTH
 
 MAX_KEY_BYTES: Final = 4096
 MAX_TEXT_BYTES: Final = 2**20
+NUMBERS: Final = frozenset({float, int})
 Refuse = Callable[[str, str], None]
 """refuse(reason, key): a value is left out."""
 
@@ -26,6 +27,15 @@ class RefusedValueError(ValueError):
 Converter = Callable[[Any], Any]
 _converters: dict[type, Converter] = {}
 """By type, so that a numpy scalar costs one look-up and one float(), never `.item()`."""
+number_converters: dict[type, Converter] = {}
+"""Those of the types that are always numbers: what the short way of log() may use."""
+
+
+def are_plain(values: Collection[Any]) -> bool:
+    """Whether all are floats, and integers of at most 64 bits (a NaN may say no)."""
+    return NUMBERS.issuperset(map(type, values)) and (
+        not values or (min(values) >= INT_MIN and max(values) <= INT_MAX)
+    )
 
 
 def clean_metrics(data: object, refuse: Refuse) -> dict[str, Any]:
@@ -87,6 +97,11 @@ def clean_metric(value: Any) -> Any:
     convert = _converters.get(kind)
     if convert is None:
         convert = _converters[kind] = _find_converter(value)
+        numpy = sys.modules.get("numpy")
+        if issubclass(kind, int | float) or (
+            numpy is not None and issubclass(kind, numpy.number | numpy.bool_)
+        ):
+            number_converters[kind] = convert
     return convert(value)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging  # noqa: F401 - registers for fork before we do: see before_fork
 import os
 import threading
 import time
@@ -195,6 +196,8 @@ class Keeper:
                     tended.note(tended.trouble)
 
     def before_fork(self) -> None:
+        # What registered first is called last: logging's lock is taken after ours, for which a
+        # thread that imports a module with a logger waits meanwhile.
         locks.before_fork()
         self._held = list(self._tended)
         for tended in self._held:

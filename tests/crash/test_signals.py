@@ -11,10 +11,10 @@ import pytest
 
 from store.database import RunDatabase
 from store.paths import StoreFolder
-from store.row import Kind
 from tests.helpers import (
     acknowledged,
     counts_by_writer,
+    kill,
     only_run,
     open_gates,
     problems,
@@ -103,16 +103,24 @@ def test_final_state(rest: str, code: int, state: str, tmp_path: Path) -> None:
     assert problems(StoreFolder(store)) == []
 
 
-def test_sigterm_in_the_middle_of_log_ends_the_run_as_killed(tmp_path: Path) -> None:
-    worker = start_gated("log_rows", tmp_path / "data", "r1", 0, tmp_path / "ack", "auto", 0)
-    open_gates([worker])
-    while acknowledged(tmp_path / "ack") < 100:
+def wait_for_rows(*acknowledgements: Path) -> None:
+    while min(map(acknowledged, acknowledgements)) < 100:
         time.sleep(0.01)
+
+
+def terminate(worker: subprocess.Popen[bytes]) -> None:
     worker.terminate()
-    assert worker.wait(timeout=60) == 143
+    assert worker.wait(timeout=60) == 128 + signal.SIGTERM
     for pipe in (worker.stdin, worker.stdout):
         assert pipe is not None
         pipe.close()
+
+
+def test_sigterm_in_the_middle_of_log_ends_the_run_as_killed(tmp_path: Path) -> None:
+    worker = start_gated("log_rows", tmp_path / "data", "r1", 0, tmp_path / "ack", "auto", 0)
+    open_gates([worker])
+    wait_for_rows(tmp_path / "ack")
+    terminate(worker)
     assert state_of(tmp_path / "data") == "killed"
     assert problems(StoreFolder(tmp_path / "data")) == []
 
@@ -136,26 +144,20 @@ run.log({"asked": len(asked)})
     assert problems(StoreFolder(store)) == []
 
 
-def test_a_killed_run_is_shown_as_crashed_while_another_still_runs(tmp_path: Path) -> None:
-    """Two processes of one run: the one that was killed decides once nobody lives any more."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+def test_a_killed_writer_decides_once_nobody_lives_any_more(tmp_path: Path) -> None:
     store = tmp_path / "data"
-    first, second = (start("log_and_die", store, "auto", 5, **pipes) for _ in range(2))
-    for worker in (first, second):
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == b"done\n"
-    first.kill()
-    first.wait(timeout=60)
+    workers = [
+        start_gated("log_rows", store, "r1", n, tmp_path / f"ack{n}", "auto", 0) for n in range(2)
+    ]
+    open_gates(workers)
+    wait_for_rows(tmp_path / "ack0", tmp_path / "ack1")
+    kill(workers[0])
     assert state_of(store) == "running"
-    second.communicate(b"\n", timeout=60)
+    terminate(workers[1])
     assert state_of(store) == "crashed"
-    for pipe in (first.stdin, first.stdout):
-        assert pipe is not None
-        pipe.close()
     database = RunDatabase(only_run(store).database, write=False)
     try:
-        assert sorted(str(s.state) for s in database.sources()) == ["None", "finished"]
+        assert sorted(str(s.state) for s in database.sources()) == ["None", "killed"]
     finally:
         database.close()
-    assert len(rows_of(only_run(store), Kind.METRIC)) == 10
     assert problems(StoreFolder(store)) == []

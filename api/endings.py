@@ -126,11 +126,27 @@ class Endings:
             util.Finalize(None, self._end_child, exitpriority=10)
 
     def _end_child(self) -> None:
-        # It runs while the exception that ends the child, if any, is on its way out.
+        # It runs while the exception that ends the child, if any, is on its way out, or (from
+        # Python 3.13 on) just after that, when an exit code was made of it.
         self._ended_by(sys.exc_info()[1])
+        self._leaving(_code_of_child())
         self._at_exit()
         if self._terminated:
             die_of(signal.SIGTERM)
+
+
+def _code_of_child() -> int:
+    """The exit code with which multiprocessing is about to leave; 0 where it has none yet."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("multiprocessing."):
+            if frame.f_code.co_name == "_bootstrap":
+                break
+            code = frame.f_locals.get("code")
+            if isinstance(code, int):
+                return code
+        frame = frame.f_back
+    return 0
 
 
 def _be_interrupted() -> None:

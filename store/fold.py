@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from store import journal
 from store.database import RunDatabase, Source
 from store.errors import SequenceGap
-from store.locks import adopted, life_of, no_fork, run_lock
+from store.locks import adopted, let_fork, life_of, no_fork, run_lock
 from store.paths import RunFolder, drop_spill_folders
 from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
 
@@ -173,6 +173,7 @@ class _Folding:
             offset = chunk.offset
             if chunk.complete:
                 return offset
+            let_fork()
 
     def _absorb(self, payloads: list[memoryview], bookmark: tuple[int, int]) -> None:
         rows = unpack_plain(payloads)

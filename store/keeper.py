@@ -131,6 +131,8 @@ class Tended:
         return complete
 
     def _close_database(self) -> None:
+        with locks.no_fork:
+            import sqlite3
         with self._lock:
             database, self._database = self._database, None
             if database is None:
@@ -139,7 +141,7 @@ class Tended:
                 with locks.run_lock(self.writer.run.lock).hold(FINISH_SECONDS), locks.no_fork:
                     self.rows_of_all = database.count_rows()
                     database.close()
-            except (StoreLocked, OSError):
+            except (StoreLocked, sqlite3.Error, OSError):
                 _left_open.append(database)
 
     def forked(self) -> None:

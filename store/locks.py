@@ -17,11 +17,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from store.errors import StoreLocked
 
@@ -71,8 +72,9 @@ class RunLock:
 
     @contextlib.contextmanager
     def _held(self, timeout: float) -> Iterator[None]:
-        with no_fork:
-            from filelock import FileLock, Timeout
+        import_filelock()
+        from filelock import FileLock, Timeout
+
         if self._file is None:
             quiet_filelock()
             self._file = FileLock(
@@ -86,6 +88,37 @@ class RunLock:
             yield
         finally:
             self._file.release()
+
+
+def import_filelock() -> None:
+    """Import filelock, with its registration for forks put off until none is underway.
+
+    A fork that finds half of it registered closes its gate and waits, in `before_fork`, for this
+    thread, which comes to that gate in the other half.
+    """
+    if "filelock" in sys.modules or not hasattr(os, "register_at_fork"):
+        return
+    register = os.register_at_fork
+    waiting: list[dict[str, Any]] | None = []
+
+    def register_later(**hooks: Any) -> None:
+        if waiting is None:
+            register(**hooks)
+        else:
+            waiting.append(hooks)
+
+    with no_fork:
+        os.register_at_fork = register_later
+        try:
+            import filelock  # noqa: F401
+        finally:
+            os.register_at_fork = register
+    while waiting is not None:
+        with no_fork:
+            if not _forks_wait:
+                hooks, waiting = waiting, None
+                for call in hooks:
+                    register(**call)
 
 
 def quiet_filelock() -> None:
@@ -105,9 +138,34 @@ def run_lock(path: Path) -> RunLock:
         return _run_locks.setdefault(os.fspath(path), RunLock(path))
 
 
+FORK_SECONDS: Final = 5.0
+_forks_wait = 0
+LET_FORK_ROUNDS: Final = 250
+"""Milliseconds; then the fold goes on, whatever keeps the other thread."""
+_fork_holds = False
+
+
+def let_fork() -> None:
+    """Between two batches of a long fold: let a thread that wants to fork go first."""
+    if _forks_wait:
+        no_fork.release()
+        for _ in range(LET_FORK_ROUNDS):
+            if not _forks_wait:
+                break
+            time.sleep(0.001)
+        no_fork.acquire()
+
+
 def before_fork() -> None:
-    """Let no thread be in an import, in SQLite or in the registry when the process forks."""
-    no_fork.acquire()
+    """Let no thread be in an import, in SQLite or in the registry when the process forks.
+
+    For a while only: an import may itself wait for the end of the fork, as filelock's does once it
+    has registered for forks.
+    """
+    global _forks_wait, _fork_holds
+    _forks_wait += 1
+    _fork_holds = no_fork.acquire(timeout=FORK_SECONDS)
+    _forks_wait -= 1
     _registry.acquire()
 
 
@@ -116,7 +174,10 @@ def after_fork(*, in_child: bool) -> None:
     if in_child:
         _run_locks.clear()
     _registry.release()
-    no_fork.release()
+    if _fork_holds:
+        no_fork.release()
+    elif in_child:
+        no_fork._at_fork_reinit()  # type: ignore[attr-defined]
 
 
 class Ownership:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import pytest
 
@@ -17,7 +18,7 @@ from store.fold import fold
 from store.journal import HEADER, MAGIC
 from store.paths import RunFolder
 from store.reread import Reread, reread
-from store.row import Kind, Row, unpack_row
+from store.row import Kind, Row, pack_row, unpack_row
 from tests.helpers import kill, make_seed, only_run, problems, start
 
 ROWS = 30
@@ -167,6 +168,23 @@ def test_one_bit_flipped_at_every_byte_in_the_middle_costs_one_row(
         assert [stub.row.number for stub in found.stubs] == [middle + 1]
         (problem,) = [f for f in check_run(found.run) if f.level == "problem"]
         assert f"row {middle + 1} is a stub" in problem.text
+
+
+def test_whole_frames_whose_numbers_are_out_of_order_stop_nothing(
+    dead: Dead, tmp_path: Path
+) -> None:
+    content = dead.content[: dead.ends[-1]]
+    last = dead.rows[-1].number
+    for number in (10**12, 2**63 - 1, 1, last, last + 1, last + 3):
+        payload = pack_row(number, Kind.METRIC, 0, 2e9, {"n": number})
+        content += HEADER.pack(len(payload), crc32(payload)) + payload
+    found = fold_damaged(dead, tmp_path, content)
+    # The two huge numbers became stubs, whose place the row behind them took.
+    assert [row.number for row in found.rows] == [*range(1, last + 2), last + 3]
+    assert [stub.row.number for stub in found.stubs] == [last + 2]
+    assert found.rows[: len(dead.rows)] == dead.rows
+    levels = [f.text for f in check_run(found.run) if f.level == "problem"]
+    assert all("is a stub" in text for text in levels)
 
 
 @pytest.mark.parametrize("rounds", [30, pytest.param(2000, marks=pytest.mark.long)])

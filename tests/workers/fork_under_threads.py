@@ -11,9 +11,12 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 import store
 
+# Python 3.12 and later warn of forks under threads, which is what is tried here.
+warnings.simplefilter("ignore", DeprecationWarning)
 folder, medium, forks, report = sys.argv[1:]
 run = store.init(
     project="crash",

@@ -6,14 +6,16 @@
     run.log({"loss": 0.5})
     run.finish()
 
-The names below are resolved on first use (PEP 562), so that `import store` costs next to nothing
-and a training script loads nothing that only the command line needs.
+The names below are resolved on first use (PEP 562), so that a training script loads nothing that
+only the command line needs. Settings, which every use needs, come with the package.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from store.settings import Settings
 
 if TYPE_CHECKING:
     from store.api.configuration import Config, Summary
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from store.errors import StoreError
     from store.query import Store, sql
     from store.query import open_store as open
-    from store.settings import Settings
 
     run: Run | None
     config: Config
@@ -37,7 +38,6 @@ _PUBLIC: Final = {
     "define_metric": "store.api.session:define_metric",
     "save": "store.api.session:save",
     "Run": "store.api.live_run:Run",
-    "Settings": "store.settings:Settings",
     "Store": "store.query:Store",
     "open": "store.query:open_store",
     "sql": "store.query:sql",

@@ -87,6 +87,11 @@ class Catalogue:
                 self._connection.close()
                 self._connection = None
 
+    def __del__(self) -> None:
+        # From 3.13 on Python warns of connections that nobody closed.
+        if self.__dict__.get("_connection") is not None:
+            self.close()
+
     # -- reading -------------------------------------------------------------------------------
 
     def lines(self) -> list[RunLine]:

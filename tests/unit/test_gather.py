@@ -188,9 +188,12 @@ def test_parameters_by_name_and_by_position(gathered: Gather, plain: Any) -> Non
     named = gathered.sql(query.format(":run", ":key"), {"run": "run03", "key": "acc"})
     placed = gathered.sql(query.format("?", "?"), ["run03", "acc"])
     assert named.rows == placed.rows == expected
-    for params in ({"run": "run03"}, ["run03"], {"run": object(), "key": 1}, [2**70, 1], "ab"):
+    for wrong in ({"run": "run03"}, {"run": object(), "key": 1}, "ab"):
         with pytest.raises(UsageError):
-            gathered.sql(query.format(":run", ":key"), params)
+            gathered.sql(query.format(":run", ":key"), wrong)
+    for row in (["run03"], [2**70, 1], ["run03", "acc", 1]):
+        with pytest.raises(UsageError):
+            gathered.sql(query.format("?", "?"), row)
 
 
 def test_a_result_gives_columns_rows_and_dicts(gathered: Gather) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -274,14 +273,10 @@ class Run:
         """
         if path is None or self._writer is None:
             return []
-        found = [Path(name) for name in sorted(glob.glob(os.fspath(path), recursive=True))]
-        found = [file for file in found if file.is_file()]
-        if not found:
-            raise UsageError(f"no file matches {os.fspath(path)!r}")
-        from store.api.saving import keep_file
+        from store.api.saving import find_files, keep_file
 
         kept = {}
-        for file in found:
+        for file in find_files(path):
             name, facts = keep_file(self._folder, file)
             kept[name] = facts
         self._write(Kind.FILE, kept)

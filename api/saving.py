@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -11,6 +12,15 @@ from typing import Any
 
 from store.errors import UsageError
 from store.paths import RunFolder
+
+
+def find_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The files that a path or a pattern means. UsageError when there are none."""
+    names = sorted(glob.glob(os.fspath(path), recursive=True))
+    found = [Path(name) for name in names if os.path.isfile(name)]
+    if not found:
+        raise UsageError(f"no file matches {os.fspath(path)!r}")
+    return found
 
 
 def keep_file(run: RunFolder, source: Path) -> tuple[str, dict[str, Any]]:

@@ -49,8 +49,12 @@ class Journal(Protocol):
         """Add one frame. OSError: the disk took nothing of it and the journal is unharmed."""
         ...
 
-    def reconcile(self) -> int:
-        """After an interrupted append: the number of frames (0 or 1) that it left behind."""
+    def left_behind(self) -> bytes | None:
+        """The payload of the whole frame behind the end that an interrupted append has left."""
+        ...
+
+    def accept(self, payload: bytes) -> None:
+        """Move the end behind the frame that `left_behind` gave."""
         ...
 
     def prepare(self) -> Callable[[], Callable[[], None]] | None:
@@ -116,15 +120,15 @@ class MappedJournal:
         self._window[at:stop] = _pack_header(size, crc32(payload)) + payload
         self._at = stop
 
-    def reconcile(self) -> int:
+    def left_behind(self) -> bytes | None:
         if self._at + 8 > self._room:
-            return 0
+            return None
         size, crc = HEADER.unpack_from(self._window, self._at)
-        stop = self._at + 8 + size
-        if size == 0 or stop > self._room or crc32(self._window[self._at + 8 : stop]) != crc:
-            return 0
-        self._at = stop
-        return 1
+        payload = self._window[self._at + 8 : self._at + 8 + size]
+        return payload if size and len(payload) == size and crc32(payload) == crc else None
+
+    def accept(self, payload: bytes) -> None:
+        self._at += 8 + len(payload)
 
     def prepare(self) -> Callable[[], Callable[[], None]] | None:
         if self._room - self._at > self._room // 2:
@@ -208,15 +212,18 @@ class AppendJournal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self.end += written
 
-    def reconcile(self) -> int:
-        if os.fstat(self._fd).st_size == self.end:
-            return 0
+    def left_behind(self) -> bytes | None:
+        size = os.fstat(self._fd).st_size
+        if size == self.end:
+            return None
         chunk = read_frames(self.path, self.end)
-        if len(chunk.payloads) == 1 and chunk.offset == os.fstat(self._fd).st_size:
-            self.end = chunk.offset
-            return 1
+        if len(chunk.payloads) == 1 and chunk.offset == size:
+            return bytes(chunk.payloads[0])
         os.ftruncate(self._fd, self.end)
-        return 0
+        return None
+
+    def accept(self, payload: bytes) -> None:
+        self.end += HEADER.size + len(payload)
 
     def prepare(self) -> Callable[[], Callable[[], None]] | None:
         return None

@@ -26,7 +26,7 @@ from store.errors import RunClosed
 from store.journal import Journal, create_journal, is_foreign, sync_path
 from store.locks import Ownership
 from store.paths import RunFolder, add_spill_folder
-from store.row import Kind, packb
+from store.row import Kind, packb, unpack_row
 
 Warn = Callable[[str, str], None]
 """warn(kind, message): shown once per kind."""
@@ -201,7 +201,11 @@ class Writer:
     def _reconcile(self) -> None:
         """An exception (a signal handler's) may have come between a frame and its number."""
         if self._journal is not None:
-            self._number += self._journal.reconcile()
+            payload = self._journal.left_behind()
+            if payload is not None:
+                # Number first: if this too is interrupted, the frame is found again.
+                self._number = unpack_row(payload).number
+                self._journal.accept(payload)
         self._interrupted = False
 
     def _start(self) -> None:
@@ -227,6 +231,9 @@ class Writer:
             self.on_start()
 
     def _next_segment(self, folder: Path) -> None:
+        if self._interrupted:
+            # A frame that is left in the old segment has taken its number: folds read it there.
+            self._reconcile()
         path = folder / f"{self.uuid}.{self._segment + 1}.journal"
         try:
             journal = create_journal(path, self.options.medium)

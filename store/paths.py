@@ -232,6 +232,8 @@ def locate_store(start: Path | None = None, given: Path | None = None) -> Path:
             strangers = [n for n in os.listdir(given) if not n.startswith((".store.", "store."))]
         except (FileNotFoundError, NotADirectoryError):
             strangers = []
+        if strangers and (given / "store.json").exists():
+            return given  # made meanwhile by another process, whose first run these are
         return given / STORE_NAME if strangers else given
     start = Path(os.path.abspath(start or Path.cwd()))
     for folder in (start, *start.parents):

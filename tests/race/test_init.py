@@ -6,7 +6,7 @@ from pathlib import Path
 
 import store
 from store.paths import StoreFolder
-from tests.helpers import only_run, open_gates, problems, rows_of, start_gated
+from tests.helpers import only_run, open_gates, problems, rows_of, start, start_gated
 
 PROCESSES = 8
 
@@ -44,3 +44,13 @@ def test_without_an_id_everyone_gets_a_run_in_one_store(tmp_path: Path) -> None:
     assert len({answer.split()[0] for answer in told}) == PROCESSES
     assert len(list(StoreFolder(tmp_path / "s").runs())) == PROCESSES
     assert problems(tmp_path / "s") == []
+
+
+def test_a_store_that_is_just_being_made_is_not_taken_for_a_folder_of_other_files(
+    tmp_path: Path,
+) -> None:
+    # Whoever comes late finds the store's first files before it has looked for its record.
+    maker = start("make_stores", tmp_path, 200)
+    assert maker.wait(timeout=60) == 0
+    assert list(tmp_path.glob("*/.store")) == []
+    assert [len(list(StoreFolder(tmp_path / str(n)).runs())) for n in range(200)] == [8] * 200

@@ -10,7 +10,12 @@
       StoreCorrupt                  a file is damaged, or is not what its name says
       SchemaTooNew                  written by a newer Runstore than this one
       SequenceGap                   rows of a source do not follow on those that are here
-      NotAllowed      (PermissionError) not signed in, or no right to do it
+      NotAllowed      (PermissionError) no right to do it
+        NotSignedIn                 no key, or one that the server does not know (any more)
+      EntityUnknown   (LookupError) the server has no such user or team
+      SyncError                     rows and a remote did not come together
+        RemoteUnavailable           no answer just now: trying again may help
+        RemoteRefused               an answer that will stay the same: no
 
 Every class keeps its facts as attributes and survives pickling.
 """
@@ -140,4 +145,41 @@ class SequenceGap(StoreError):
 
 
 class NotAllowed(StoreError, PermissionError):
-    """Not signed in, or no right to do this."""
+    """No right to do this."""
+
+
+class NotSignedIn(NotAllowed):
+    """No key for the server, or one that it does not know, or not any more."""
+
+
+class EntityUnknown(StoreError, LookupError):
+    """The server has no user or team called `entity`."""
+
+    def __init__(self, entity: str, *, hint: str | None = None) -> None:
+        super().__init__(f"the server knows no user or team {entity!r}", hint=hint)
+        self.entity = entity
+
+
+class SyncError(StoreError):
+    """Rows and a remote did not come together."""
+
+
+class RemoteUnavailable(SyncError):
+    """No answer just now; `retry_after` are the seconds that the remote asked to wait."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RemoteRefused(SyncError):
+    """The remote says no and will go on to; `status` (HTTP) and `code` are its words."""
+
+    def __init__(
+        self, message: str, *, status: int = 0, code: str = "", hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code

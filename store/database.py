@@ -22,7 +22,11 @@ BUSY_SECONDS: Final = 10.0
 
 
 class Source(NamedTuple):
-    """A row of table `source`; `position` is the number of the last absorbed row."""
+    """A row of table `source`; `position` is the number of the last absorbed row.
+
+    `seen` is when somebody who can tell last said that the writer lives, in a database that is
+    fed from elsewhere (seconds since 1970).
+    """
 
     id: int
     uuid: str
@@ -42,6 +46,7 @@ class Source(NamedTuple):
     segment: int
     offset: int
     ended: int
+    seen: float | None
 
 
 class RunDatabase:

@@ -22,6 +22,7 @@ Every class keeps its facts as attributes and survives pickling.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -175,11 +176,20 @@ class RemoteUnavailable(SyncError):
 
 
 class RemoteRefused(SyncError):
-    """The remote says no and will go on to; `status` (HTTP) and `code` are its words."""
+    """The remote says no and will go on to; `status` (HTTP) and `code` are its words, `facts` what
+    else it said of the case.
+    """
 
     def __init__(
-        self, message: str, *, status: int = 0, code: str = "", hint: str | None = None
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        hint: str | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code
+        self.facts = dict(facts or {})

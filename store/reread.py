@@ -56,7 +56,7 @@ def _assemble(fields: tuple[Any, ...], values: dict[int, dict[str, Any]]) -> Rer
 def _values(connection: sqlite3.Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
     """Metric values by seq. A batch's rows lie side by side, so this is a few range scans."""
     found: dict[int, dict[str, Any]] = {}
-    for first, last in _stretches(seqs):
+    for first, last in stretches(seqs):
         for seq, key, value in connection.execute(
             "SELECT p.row, m.name, p.value FROM metric m"
             " CROSS JOIN point p ON p.metric = m.id AND p.row BETWEEN ? AND ?",
@@ -72,7 +72,7 @@ def _values(connection: sqlite3.Connection, seqs: list[int]) -> dict[int, dict[s
     return found
 
 
-def _stretches(seqs: list[int]) -> Iterator[tuple[int, int]]:
+def stretches(seqs: list[int]) -> Iterator[tuple[int, int]]:
     first = last = seqs[0]
     for seq in seqs[1:]:
         if seq != last + 1:

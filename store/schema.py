@@ -24,7 +24,7 @@ CREATE TABLE source(
     opened REAL, latest REAL, step INTEGER, state TEXT, exit_code INTEGER,
     position INTEGER NOT NULL, digest BLOB NOT NULL,
     segment INTEGER NOT NULL DEFAULT 0, offset INTEGER NOT NULL DEFAULT 0,
-    ended INTEGER NOT NULL DEFAULT 0);
+    ended INTEGER NOT NULL DEFAULT 0, seen REAL);
 CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE rows(
     seq INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES source, number INTEGER NOT NULL,
@@ -48,6 +48,12 @@ CREATE TABLE summary(key TEXT PRIMARY KEY, value, chosen INTEGER NOT NULL,
 CREATE TABLE cursor(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
     source INTEGER NOT NULL REFERENCES source, position INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY(remote, entity, project, source)) WITHOUT ROWID;
+CREATE TABLE target(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
+    tried REAL, error TEXT, files INTEGER,
+    PRIMARY KEY(remote, entity, project)) WITHOUT ROWID;
+CREATE TABLE refused(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
+    source INTEGER NOT NULL REFERENCES source, number INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY(remote, entity, project, source, number)) WITHOUT ROWID;
 CREATE TABLE rejected(source INTEGER NOT NULL REFERENCES source, number INTEGER NOT NULL,
     frame BLOB, reason TEXT NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY(source, number)) WITHOUT ROWID;

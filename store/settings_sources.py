@@ -276,19 +276,20 @@ def edit_toml(file: Path, key: str, value: object, *, secret_keys: frozenset[str
     wanted = {name: old for name, old in table.items() if name != key}
     if value is not None:
         wanted[key] = list(value) if isinstance(value, tuple) else value
-    changed = _exchange(text, key, None if value is None else f"{key} = {_literal(value)}")
+    changed = _exchange(text, key, None if value is None else f"{key} = {toml_literal(value)}")
     if not _parses_to(changed, wanted):
         raise UsageError(f"{file}: the key {key} cannot be changed here", hint="edit it by hand")
-    _replace(target, changed.encode(), private=not secret_keys.isdisjoint(wanted))
+    replace_file(target, changed.encode(), private=not secret_keys.isdisjoint(wanted))
 
 
-def _literal(value: object) -> str:
+def toml_literal(value: object) -> str:
+    """`value` (text, number, flag or tuple of them) as TOML writes it; text also is a key so."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_literal, value))}]"
+        return f"[{', '.join(map(toml_literal, value))}]"
     import json
 
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -362,7 +363,8 @@ def _parses_to(text: str, table: dict[str, object]) -> bool:
         return False
 
 
-def _replace(file: Path, data: bytes, *, private: bool) -> None:
+def replace_file(file: Path, data: bytes, *, private: bool) -> None:
+    """Put `data` into `file`, whole or not at all; a private one gets mode 0600. OSError."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

@@ -7,7 +7,8 @@ opens later than the last row of all before it.
 
 END of every writer that counts: killed if one says so, else failed if one says so, else finished.
 One without END: crashed when its process is gone; where that cannot be known (a network disk, rows
-that came from another host) it runs for as long as its last row is younger than 60 s.
+that came from another host) it runs for as long as its last row, or the last word that it lives,
+is younger than 60 s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from store.database import Source
 from store.locks import Life
 
 SILENT_SECONDS: Final = 60.0
-"""How long a writer of unknown life counts as running after its last row."""
+"""How long a writer of unknown life counts as running after its last sign."""
 
 
 def run_state(sources: Sequence[Source], life: Mapping[str, Life], now: float | None = None) -> str:
@@ -54,7 +55,8 @@ def writer_state(source: Source, life: Life, now: float | None = None) -> str:
     if life == "dead" or source.ended or source.latest is None:
         return "crashed"
     moment = time.time() if now is None else now
-    return "running" if moment - source.latest < SILENT_SECONDS else "crashed"
+    last = max(source.latest, source.seen or 0.0)
+    return "running" if moment - last < SILENT_SECONDS else "crashed"
 
 
 def _deciding(sources: Iterable[Source]) -> list[Source]:

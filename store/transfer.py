@@ -82,7 +82,7 @@ def copy_run(run: RunFolder, target: StoreFolder) -> Copied:
 # -- rows --------------------------------------------------------------------------------------
 
 
-def _fold(run: RunFolder) -> None:
+def fold_if_ours(run: RunFolder) -> None:
     """Fold the journals; where this is not our folder to write to, reading does it in a copy."""
     if run.segments():
         with contextlib.suppress(PermissionError, sqlite3.OperationalError):
@@ -92,7 +92,7 @@ def _fold(run: RunFolder) -> None:
 @contextlib.contextmanager
 def _snapshot(run: RunFolder) -> Iterator[sqlite3.Connection]:
     """The run's rows as they are at one moment, for as long as the block lasts."""
-    _fold(run)
+    fold_if_ours(run)
     with reading(run) as connection:
         connection.execute("BEGIN")
         try:
@@ -112,7 +112,7 @@ def _copy_database(run: RunFolder, there: RunFolder, target: StoreFolder) -> int
             if there.database.exists():
                 return None
             os.replace(temporary, there.database)
-        _sync_folder(there.path)
+        sync_folder(there.path)
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
             Path(f"{temporary}{ending}").unlink(missing_ok=True)
@@ -123,7 +123,7 @@ def _back_up(run: RunFolder, path: Path) -> int:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(PermissionError):
             stack.enter_context(run_lock(run.lock).hold(LOCK_SECONDS))
-        _fold(run)
+        fold_if_ours(run)
         connection = stack.enter_context(reading(run))
         copy = stack.enter_context(contextlib.closing(sqlite3.connect(path)))
         connection.backup(copy)
@@ -133,7 +133,8 @@ def _back_up(run: RunFolder, path: Path) -> int:
     return int(rows)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Put the names of a new run's folder, and of those above it, on the disk itself."""
     for folder in (path, *path.parents[:3]):
         with contextlib.suppress(OSError):
             fd = os.open(folder, os.O_RDONLY)
@@ -153,7 +154,7 @@ def _merge(connection: sqlite3.Connection, there: RunFolder) -> tuple[int, list[
             for source in sources:
                 rows += _absorb_source(connection, source, database)
                 found = database.source(source.uuid)
-                if found and found[13] == source.position and found.digest != source.digest:
+                if found and found.position == source.position and found.digest != source.digest:
                     problems.append(f"source {source.uuid[:8]}: its rows differ from those there")
             if rows:
                 with database.transaction(durable=True):

@@ -22,14 +22,12 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from store.backlog import Backlog, Warn
 from store.errors import RunClosed
 from store.journal import Journal, create_journal, is_foreign, sync_path
 from store.locks import Ownership
 from store.paths import RunFolder, add_spill_folder
-from store.row import Kind, packb, unpack_row
-
-Warn = Callable[[str, str], None]
-"""warn(kind, message): shown once per kind."""
+from store.row import Kind, unpack_row
 
 
 class WriterOptions(NamedTuple):
@@ -40,14 +38,6 @@ class WriterOptions(NamedTuple):
     queue_bytes: int
     fold_bytes: int
     spool: Path | None
-
-
-class _Waiting(NamedTuple):
-    kind: int
-    step: int
-    time: float
-    data: Mapping[str, Any]
-    size: int
 
 
 class Writer:
@@ -92,8 +82,8 @@ class Writer:
         self._interrupted = False
         self._wake_at = 0
         self._inner: deque[tuple[int, Mapping[str, Any], int | None, bool]] = deque()
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_bytes = 0
+        options = self.options
+        self._backlog = Backlog(options.queue_bytes, options.spool, self.run.path, self._warn)
 
     @property
     def started(self) -> bool:
@@ -108,7 +98,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Rows that wait in memory for a disk that takes none."""
-        return len(self._waiting)
+        return len(self._backlog)
 
     def append(
         self, kind: int, data: Mapping[str, Any], step: int | None = None, advance: bool = False
@@ -185,16 +175,18 @@ class Writer:
         """Make the journal writable again; False when the row was put in the waiting line."""
         if self.closed:
             raise RunClosed(self.run.id)
-        if self._interrupted:
-            self._reconcile()
-        if not self.started:
-            self._start()
-        if self._waiting:
+        if self._backlog and self._backlog.is_due(now):
+            self._write_waiting()
+        if self._backlog:
             # Rows keep their order: time never goes back within a source.
             self._queue(kind, step, now, data)
             if advance and step >= self.step:
                 self.step = step + 1
             return False
+        if self._interrupted:
+            self._reconcile()
+        if not self.started:
+            self._start()
         self._odd = False
         return True
 
@@ -251,80 +243,58 @@ class Writer:
         self, error: OSError, kind: int, step: int, now: float, data: Mapping[str, Any]
     ) -> None:
         """The disk took nothing: go on in the spool folder, or let the row wait in memory."""
-        spool = self.options.spool
+        spool = self._backlog.spool_beside(self._journal)
         if spool is not None and self._own is not None:
             try:
-                if self._journal is None or not self._journal.path.is_relative_to(spool):
-                    self._spill(spool, error)
-                    if not self.started:
-                        self._start()
-                    self._write_now(kind, step, now, data)
-                    return
+                self._next_segment(add_spill_folder(self.run, spool))
+                self._backlog.tell_spilled(error)
+                if not self.started:
+                    self._start()
+                self._write_now(kind, step, now, data)
             except OSError as second:
                 if is_foreign(second):
                     raise
                 error = second
+            else:
+                return
         self._queue(kind, step, now, data)
-        self._warn(
-            "disk",
-            f"cannot write to {self.run.path} ({error.strerror or error}): rows wait in memory "
-            "and are at risk until the disk takes them",
-        )
-
-    def _spill(self, spool: Path, error: OSError) -> None:
-        self._next_segment(add_spill_folder(self.run, spool))
-        self._warn(
-            "spool",
-            f"cannot write to {self.run.path} ({error.strerror or error}): "
-            f"rows go to {spool} for now",
-        )
+        self._backlog.tell_waiting(error)
 
     def _write_now(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
         assert self._journal is not None
         self._journal.append(self._pack((self._number + 1, kind, step, now, data)))
         self._number += 1
-        self._time = now
+        self._time = max(self._time, now)
 
     def _queue(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
-        size = len(packb((kind, step, now, data)))
-        if self._waiting_bytes + size > self.options.queue_bytes:
-            self.dropped += 1
-            self._warn(
-                "dropped",
-                f"the waiting line of {self.options.queue_bytes} bytes is full: rows are lost "
-                "until the disk takes the waiting ones",
-            )
-            return
-        self._waiting.append(_Waiting(kind, step, now, dict(data), size))
-        self._waiting_bytes += size
         self._time = now
-        self._odd = True
+        if not self._backlog.add(kind, step, now, data):
+            self.dropped += 1
+
+    def _write_waiting(self) -> None:
+        """Write what waits, as far as the disk takes it."""
+        try:
+            if self._interrupted:
+                self._reconcile()
+            if not self.started:
+                self._start()
+            while row := self._backlog.take(self._number):
+                self._write_now(row.kind, row.step, row.time, row.data)
+        except BaseException as error:
+            self._odd = self._interrupted = True
+            if not isinstance(error, OSError) or is_foreign(error):
+                raise
 
     # -- called by the background thread and at the end ----------------------------------------
 
     def retry_waiting(self) -> None:
         """Write what waits, as far as the disk takes it."""
         with self._lock:
-            if self._busy or not self._waiting:
+            if self._busy or not self._backlog:
                 return
             self._busy = True
             try:
-                if self._interrupted:
-                    self._reconcile()
-                if not self.started:
-                    self._start()
-                while self._waiting:
-                    row = self._waiting[0]
-                    self._write_now(row.kind, row.step, row.time, row.data)
-                    self._waiting.popleft()
-                    self._waiting_bytes -= row.size
-            except OSError as error:
-                self._odd = self._interrupted = True
-                if is_foreign(error):
-                    raise
-            except BaseException:
-                self._odd = self._interrupted = True
-                raise
+                self._write_waiting()
             finally:
                 self._busy = False
 
@@ -384,10 +354,10 @@ class Writer:
         with self._lock:
             if self.closed:
                 return True
-            complete = not self._waiting
+            complete = not self._backlog
             if complete and self.started:
                 self.append(Kind.END, data)
-                complete = not self._waiting
+                complete = not self._backlog
             self.closed = self._odd = True
             if self._journal is not None:
                 self.unsynced.append(self._journal.path)

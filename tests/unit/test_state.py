@@ -22,10 +22,11 @@ def source(
     label: str | None = None,
     parent: str | None = None,
     ended: int = 0,
+    seen: float | None = None,
 ) -> Source:
     return Source(
         *(1, uuid, "journal", "host", 1, label, parent, None, opened, latest, 3),
-        *(state, None, 5, b"", 1, 0, ended),
+        *(state, None, 5, b"", 1, 0, ended, seen),
     )
 
 
@@ -57,6 +58,8 @@ def test_a_writer_that_died_without_an_end_crashed() -> None:
 def test_a_writer_of_unknown_life_runs_while_its_last_row_is_young() -> None:
     assert state_of(source("a", latest=NOW - 59)) == "running"
     assert state_of(source("a", latest=NOW - 61)) == "crashed"
+    assert state_of(source("a", latest=NOW - 900, seen=NOW - 59)) == "running"
+    assert state_of(source("a", latest=NOW - 900, seen=NOW - 61)) == "crashed"
 
 
 def test_killed_goes_before_failed_and_crashed_before_both() -> None:

@@ -1,0 +1,183 @@
+"""Blobs: contents of files that came from elsewhere, known by their SHA-256 and nothing else.
+
+    <store>/<entity>/.blobs/<first two digits>/<sha256>     whole and verified
+    <store>/<entity>/.blobs/partial/<sha256>                as far as it has come
+
+They are shared within an entity, whose members may read them all. A file of a run is a hard link
+to its blob, under a name that was checked: names come from rows, and rows from anybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from store.errors import RemoteRefused
+from store.jsontext import from_json
+from store.paths import RunFolder, StoreFolder, encode_name
+from store.reading import reading
+
+BLOCK: Final = 2**20
+MAX_NAME: Final = 1024
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_DEVICES: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_HIDDEN_CLASSES: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def is_sha256(text: str) -> bool:
+    return _SHA256.fullmatch(text) is not None
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a file may be kept under `name`: relative, plain, the same on every system."""
+    if not 0 < len(name.encode("utf-8", "replace")) <= MAX_NAME or name != (
+        unicodedata.normalize("NFC", name)
+    ):
+        return False
+    if any(unicodedata.category(c) in _HIDDEN_CLASSES or c in '\\:*?"<>|' for c in name):
+        return False
+    parts = name.split("/")
+    return not parts[0].startswith(".") and all(
+        part not in ("", ".", "..") and part[-1] not in ". " and not _DEVICES.fullmatch(part)
+        for part in parts
+    )
+
+
+class Blobs:
+    """The contents that one entity of a store keeps."""
+
+    def __init__(self, store: StoreFolder, entity: str) -> None:
+        self._folder = store.path / encode_name(entity, "entity") / ".blobs"
+
+    def path(self, sha256: str) -> Path:
+        """Where a whole content lies, or is to lie. `sha256` is 64 small hex digits."""
+        assert is_sha256(sha256)
+        return self._folder / sha256[:2] / sha256
+
+    def missing(self, hashes: Iterable[str]) -> dict[str, int]:
+        """Those that are not here, each with the bytes of it that have come so far."""
+        return {h: self._partial_size(h) for h in hashes if not self.path(h).exists()}
+
+    def _partial(self, sha256: str) -> Path:
+        return self._folder / "partial" / sha256
+
+    def _partial_size(self, sha256: str) -> int:
+        try:
+            return self._partial(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def add(self, sha256: str, offset: int, size: int, chunks: Iterable[bytes]) -> int:
+        """Add bytes from `offset` on to a content of `size` bytes; gives how many are here.
+
+        Raises:
+            RemoteRefused: `offset` is not where it goes on, or the whole is not what its hash says
+                (then all of it has to come again).
+        """
+        if self.path(sha256).exists():
+            return size
+        partial = self._partial(sha256)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{partial}.lock", fallback_to_soft=False), open(partial, "ab") as file:
+            here = file.tell()
+            if offset != here:
+                raise RemoteRefused(
+                    f"{sha256[:12]} goes on at byte {here}, not {offset}", status=409, code="gap"
+                )
+            for chunk in chunks:
+                file.write(chunk)
+                if file.tell() > size:
+                    break
+            here = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
+            if here >= size:
+                self._complete(sha256, partial)
+        return here
+
+    def _complete(self, sha256: str, partial: Path) -> None:
+        if hash_file(partial) != sha256:
+            partial.unlink()
+            raise RemoteRefused(f"what came is not {sha256[:12]}", status=422, code="bad_blob")
+        self.path(sha256).parent.mkdir(exist_ok=True)
+        os.replace(partial, self.path(sha256))
+        with contextlib.suppress(OSError):
+            Path(f"{partial}.lock").unlink()
+
+
+def wanted_files(run: RunFolder) -> dict[str, tuple[str, int]]:
+    """The files that the rows of a run tell of: name to (SHA-256, bytes)."""
+    with contextlib.suppress(FileNotFoundError), reading(run) as connection:
+        found = {
+            name: from_json(text)
+            for name, text in connection.execute(
+                "SELECT name, value FROM file WHERE value IS NOT NULL"
+            )
+        }
+        return {
+            name: (facts["sha256"], facts["size"])
+            for name, facts in found.items()
+            if isinstance(facts, Mapping)
+            and is_sha256(str(facts.get("sha256")))
+            and isinstance(facts.get("size"), int)
+        }
+    return {}
+
+
+def link_files(run: RunFolder, blobs: Blobs, *, only: str | None = None) -> None:
+    """Give the files that the rows of `run` tell of their names, as far as their contents are here.
+
+    `only` this content, where it is known which one is new.
+    """
+    for name, (sha256, size) in wanted_files(run).items():
+        content = blobs.path(sha256)
+        if (only not in (None, sha256)) or not is_safe_name(name) or not content.exists():
+            continue
+        target = run.files / name
+        if _is_same(target, content, size):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = run.files / f".{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            try:
+                os.link(content, temporary)
+            except OSError:  # a disk without hard links
+                shutil.copyfile(content, temporary)
+            os.replace(temporary, target)
+        finally:
+            # rename() leaves both names where they are links to one file already.
+            temporary.unlink(missing_ok=True)
+
+
+def _is_same(target: Path, content: Path, size: int) -> bool:
+    try:
+        if target.samefile(content):
+            return True
+        return target.stat().st_size == size and hash_file(target) == content.name
+    except OSError:
+        return False
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def read_blocks(path: Path, offset: int = 0) -> Iterator[bytes]:
+    """The content of a file from `offset` on, 1 MiB at a time."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while block := file.read(BLOCK):
+            yield block

@@ -1,0 +1,177 @@
+"""Receive: the rows of a batch into the database of the run that they belong to.
+
+The same for a server, a folder remote and a pull. A batch is one transaction, on the disk when it
+is answered; what was received before is skipped, so any batch may come twice. A gap refuses the
+whole batch with the positions that are true here, from which the sender goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from store.database import RunDatabase
+from store.errors import SyncError
+from store.jsontext import from_json
+from store.locks import run_lock
+from store.paths import RunFolder, StoreFolder
+from store.row import POISON, Kind
+from store.sync.wire import Batch, Section
+from store.transfer import sync_folder
+
+LOCK_SECONDS: Final = 30.0
+
+Positions = dict[str, tuple[int, bytes]]
+"""By source uuid: the number of the last row, and the digest of all up to it."""
+Fields = tuple[int, int, int, float, dict[str, Any]]
+"""number, kind, step, time, data: a row before it is checked."""
+
+
+class GapError(SyncError):
+    """Rows were offered that do not follow on those here; `positions` says where to go on."""
+
+    def __init__(self, positions: Positions) -> None:
+        super().__init__("rows are missing before those that were sent")
+        self.positions = positions
+
+
+class Received(NamedTuple):
+    """The positions after a batch, how many rows were new, and (uuid, number, reason) of those
+    that could not be kept."""
+
+    positions: Positions
+    new: int
+    refused: list[tuple[str, int, str]]
+
+
+def receive(run: RunFolder, batch: Batch) -> Received:
+    """Absorb a batch into `run`, which is made when it is not there.
+
+    Raises:
+        GapError: nothing was absorbed.
+        StoreLocked, StoreCorrupt, SchemaTooNew, OSError: the run's database, or its disk.
+    """
+    is_new = not run.database.exists()
+    run.path.mkdir(parents=True, exist_ok=True)
+    with run_lock(run.lock).hold(LOCK_SECONDS):
+        database = RunDatabase(run.database)
+        try:
+            received = absorb_batch(database, batch)
+        finally:
+            database.close()
+    if is_new:
+        sync_folder(run.path)
+    return received
+
+
+def absorb_batch(database: RunDatabase, batch: Batch) -> Received:
+    """Absorb a batch in one durable transaction, under the run's lock. Raises GapError."""
+    new = 0
+    refused: list[tuple[str, int, str]] = []
+    with database.transaction(durable=True):
+        gaps = [s for s in batch.sections if s.first > _position(database, s.uuid) + 1]
+        if gaps:
+            raise GapError(positions_of(database, [s.uuid for s in batch.sections]))
+        for section in batch.sections:
+            new += _absorb_section(database, section)
+            refused += _refused(database, section)
+    return Received(positions_of(database, [s.uuid for s in batch.sections]), new, refused)
+
+
+def positions_of(database: RunDatabase, uuids: Sequence[str] | None = None) -> Positions:
+    """Where the given sources stand, or all of them; a source that is not known stands at 0."""
+    known = {s.uuid: (s.position, s.digest) for s in database.sources()}
+    if uuids is None:
+        return known
+    return {uuid: known.get(uuid, (0, bytes(16))) for uuid in uuids}
+
+
+def positions_in(store: StoreFolder, entity: str, project: str, run_id: str) -> Positions:
+    """Where all sources of a run stand; empty when there is no such run."""
+    try:
+        database = RunDatabase(store.run(entity, project, run_id).database, write=False)
+    except FileNotFoundError:
+        return {}
+    try:
+        return positions_of(database)
+    finally:
+        database.close()
+
+
+def _position(database: RunDatabase, uuid: str) -> int:
+    source = database.source(uuid)
+    return source.position if source else 0
+
+
+def _absorb_section(database: RunDatabase, section: Section) -> int:
+    source = database.ensure_source(section.uuid, section.kind)
+    stubs = {place: (row_hash, reason) for place, row_hash, reason in section.stubs}
+    rows = fields_of(section)
+    new, first = 0, 0
+    for place in sorted(stubs):
+        new += database.absorb_within(section.uuid, rows[first:place])
+        first = place + 1
+        number = section.first + place
+        if number == _position(database, section.uuid) + 1:
+            row_hash, reason = stubs[place]
+            database.reject(section.uuid, number, b"", reason, digest=row_hash or None)
+            new += 1
+    new += database.absorb_within(section.uuid, rows[first:])
+    if section.writing:
+        database.execute("UPDATE source SET seen = ? WHERE id = ?", (time.time(), source.id))
+    return new
+
+
+def _refused(database: RunDatabase, section: Section) -> list[tuple[str, int, str]]:
+    """What is a stub here and was none when it came."""
+    sent = {section.first + place for place, _, _ in section.stubs}
+    return [
+        (section.uuid, number, reason)
+        for number, reason in database.execute(
+            "SELECT number, reason FROM rejected x JOIN source s ON s.id = x.source"
+            " WHERE s.uuid = ? AND number BETWEEN ? AND ?",
+            (section.uuid, section.first, section.last),
+        )
+        if number not in sent
+    ]
+
+
+def fields_of(section: Section) -> list[Fields]:
+    """The rows of a section; the data of a stub is empty."""
+    count = len(section.kinds)
+    kinds = list(section.kinds)
+    datas: list[Any] = [None] * count
+    metric = [place for place, kind in enumerate(kinds) if kind == Kind.METRIC]
+    for place in metric:
+        datas[place] = {}
+    for group in section.groups:
+        names = group.names
+        places = metric if group.rows is None else group.rows
+        for place, values in zip(places, zip(*group.columns, strict=True), strict=bool(names)):
+            datas[place].update(zip(names, values, strict=True))
+    for place, stream, text in section.lines:
+        datas[place] = {"stream": stream, "text": text}
+    for place, text in section.others:
+        datas[place] = _value(kinds, place, text)
+    for name, place, text in section.objects:
+        value = _value(kinds, place, text)
+        if kinds[place] == Kind.METRIC:
+            datas[place][name] = value
+    numbers = range(section.first, section.first + count)
+    return list(
+        zip(
+            *(numbers, kinds, section.steps, section.times),
+            ({} if data is None else data for data in datas),
+            strict=True,
+        )
+    )
+
+
+def _value(kinds: list[int], place: int, text: str) -> Any:
+    """The value of a JSON text; one that is none makes its row one that cannot be kept."""
+    try:
+        return from_json(text)
+    except (ValueError, RecursionError) as error:
+        kinds[place] = POISON
+        return {"reason": f"not JSON: {error}"}

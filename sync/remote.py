@@ -1,0 +1,90 @@
+"""Remote: what the engine needs of a place that rows travel to, a server or a folder.
+
+Every call may be repeated: sending is idempotent by (source, number), files by content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from store.errors import RemoteRefused, StoreError
+from store.sync.receive import Positions
+from store.sync.wire import Batch, RunName, Section
+
+
+class Acknowledged(NamedTuple):
+    """A remote's answer to a batch, once the rows are durable there."""
+
+    positions: Positions
+    refused: list[tuple[str, int, str]]
+
+
+class GoneError(RemoteRefused):
+    """The run was deleted at the remote; `by` and `at` (seconds since 1970) say who and when."""
+
+    def __init__(self, run: str, by: str, at: float) -> None:
+        super().__init__(
+            f"{run} was deleted at the remote by {by}",
+            status=410,
+            code="gone",
+            hint="`store sync --restore` sends it again",
+        )
+        self.by = by
+        self.at = at
+
+
+Progress = Callable[[int], None]
+"""Called with the bytes that have just gone out."""
+
+
+class Remote(Protocol):
+    """A place that rows are sent to and fetched from.
+
+    All calls raise RemoteUnavailable (try again later), RemoteRefused, NotAllowed or
+    EntityUnknown (ask a person). They are safe to call from several threads.
+    """
+
+    name: str
+    """What the cursors of this remote are filed under; the same for the same place."""
+    where: str
+    """The place in words: a URL, a path."""
+
+    def entity_for(self, entity: str) -> str:
+        """The entity there that runs of the local `entity` go to."""
+        ...
+
+    def positions(self, runs: Sequence[RunName], *, restore: bool) -> list[Positions | StoreError]:
+        """Where the sources of each run stand there (empty: no such run), in the given order."""
+        ...
+
+    def send(self, batch: Batch, *, restore: bool, progress: Progress) -> Acknowledged:
+        """Send rows. GapError: they do not follow on what is there; nothing was taken."""
+        ...
+
+    def missing_blobs(self, run: RunName, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Of contents by SHA-256, those that are not there, with the bytes that already are."""
+        ...
+
+    def send_blob(
+        self, run: RunName, sha256: str, path: Path, offset: int, progress: Progress
+    ) -> None:
+        """Send a file's content from `offset` on; it is verified there."""
+        ...
+
+    def runs(self, entity: str | None, project: str | None) -> list[RunName]:
+        """The runs there that may be read."""
+        ...
+
+    def fetch(self, run: RunName, after: Positions) -> Iterator[Section]:
+        """The rows of a run behind the given positions, in sections that follow each other."""
+        ...
+
+    def fetch_blob(self, run: RunName, sha256: str, path: Path, progress: Progress) -> None:
+        """Fetch a file's content into `path`, verified."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

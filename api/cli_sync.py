@@ -1,0 +1,333 @@
+"""`store sync`: send what is unsent, and say the truth about it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from store.api.output import OutputFormat, output_options, write_rows
+from store.api.progress import Progress
+from store.api.shell import (
+    RUN,
+    example,
+    failure,
+    find_runs,
+    folder_of,
+    open_store,
+    plural,
+    say,
+)
+from store.errors import NotAllowed, RemoteUnavailable, UsageError
+from store.paths import RunFolder, StoreFolder, locate_store
+from store.settings import Resolved, project_settings_file, resolve, user_settings_file
+
+if TYPE_CHECKING:
+    from store.sync.remotes import RemoteEntry
+    from store.sync.runner import Destination, Outcome
+
+UNSENT: Final = 3
+"""The exit code while rows remain unsent."""
+FIELDS: Final = (
+    *("id", "entity", "project", "remote", "remote_entity", "remote_project"),
+    *("sent", "files", "rows", "acknowledged", "unsent", "refused", "state", "error"),
+)
+
+
+@click.command(epilog=example("carry runs on a stick", "store sync --all --to /media/stick"))
+@click.argument("runs", nargs=-1, type=RUN, metavar="[RUN|PATH]...")
+@click.option("--all", "every", is_flag=True, help="All runs of the store (so it is without RUN).")
+@click.option("--to", "to", metavar="REMOTE", help="A remote's name, a URL or a folder.")
+@click.option("--entity", metavar="NAME", help="Send to this user or team.")
+@click.option("--project", metavar="NAME", help="Send to this project.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--restore", is_flag=True, help="Also what was deleted at the remote.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=4, help="Runs at once.")
+@click.option("--limit-rate", metavar="BYTES", help="Bytes a second at most, such as 500k or 2M.")
+@output_options
+def sync(
+    runs: tuple[str, ...],
+    every: bool,
+    to: str | None,
+    entity: str | None,
+    project: str | None,
+    dry_run: bool,
+    restore: bool,
+    jobs: int,
+    limit_rate: str | None,
+    output: OutputFormat,
+) -> None:
+    """Send rows and files that a remote does not have yet.
+
+    Live runs included. May be interrupted and repeated at any moment. Rows count as sent once the
+    remote has them on its disk. Exits with 3 while anything remains unsent, with 5 where the key
+    is missing or has no right to send.
+    """
+    if runs and every:
+        raise UsageError("--all and RUN do not go together")
+    rate = parse_rate(limit_rate)
+    outcomes: list[Outcome] = []
+    for store, folders in chosen_runs(runs):
+        resolved = settings_of(store)
+        entry = remote_of(store, resolved, to)
+        if not folders:
+            say(f"no runs in {store.path} yet")
+            continue
+        with destination(entry, resolved, entity, project) as place:
+            if dry_run:
+                write_outcomes(plan(folders, place), output, dry_run=True)
+                continue
+            say(f"{plural(len(folders), 'run')} of {store.path} to {place.remote.where}")
+            outcomes += send(folders, place, jobs=jobs, restore=restore, rate=rate)
+    if not dry_run:
+        write_outcomes(outcomes, output)
+        end(outcomes)
+
+
+# -- what is meant -----------------------------------------------------------------------------
+
+
+def chosen_runs(names: Sequence[str]) -> Iterator[tuple[StoreFolder, list[RunFolder]]]:
+    """The runs that are meant, by store: paths may lead into other stores."""
+    from store.query import Store
+
+    inside: list[str] = []
+    elsewhere: dict[Path, tuple[StoreFolder, list[RunFolder]]] = {}
+    for name in names:
+        found = _run_at(name)
+        if found is None:
+            inside.append(name)
+        else:
+            store, listed = found
+            elsewhere.setdefault(store.path, (store, []))[1].extend(listed)
+    yield from elsewhere.values()
+    if inside or not names:
+        with open_store() as opened:
+            assert isinstance(opened, Store)
+            lines = find_runs(opened, tuple(inside))
+            if not names:
+                lines = opened.catalogue.lines()
+            yield opened.folder, [folder_of(opened, line) for line in lines]
+
+
+def _run_at(name: str) -> tuple[StoreFolder, list[RunFolder]] | None:
+    """The run, or all runs of the store, at a path; None where `name` is no such path."""
+    path = Path(name)
+    if not path.is_dir():
+        return None
+    for parent in path.resolve().parents:
+        if (parent / "store.json").exists():
+            store = StoreFolder(parent)
+            return store, [store.run_at(path)]
+    folder = locate_store(given=path)
+    if not (folder / "store.json").exists():
+        return None
+    store = StoreFolder(folder)
+    return store, list(store.runs())
+
+
+def settings_of(store: StoreFolder) -> Resolved:
+    """The settings that count for a store."""
+    import os
+
+    return resolve(
+        {},
+        project_file=project_settings_file(store.path),
+        user_file=user_settings_file(os.environ),
+    )
+
+
+def remote_of(store: StoreFolder, resolved: Resolved, to: str | None) -> RemoteEntry:
+    """The remote that --to names, or the default one. UsageError when there is none."""
+    from store.sync.remotes import resolve_remote
+
+    return resolve_remote(store, resolved.settings, to)
+
+
+@contextlib.contextmanager
+def destination(
+    entry: RemoteEntry, resolved: Resolved, entity: str | None, project: str | None
+) -> Iterator[Destination]:
+    """The place at a remote, for as long as the block lasts."""
+    from store.sync.runner import Destination, open_remote
+
+    remote = open_remote(entry, resolved)
+    try:
+        yield Destination(remote, entity, project)
+    finally:
+        remote.close()
+
+
+def parse_rate(text: str | None) -> float | None:
+    """Bytes a second, from `2000`, `500k`, `2M` or `1.5G` (powers of 1,000)."""
+    if text is None:
+        return None
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
+    try:
+        rate = float(text[:-1] if factor > 1 else text) * factor
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e15:
+        raise UsageError(f"--limit-rate {text!r} is no number of bytes", hint="such as 500k or 2M")
+    return rate
+
+
+# -- sending -----------------------------------------------------------------------------------
+
+
+def send(
+    runs: Sequence[RunFolder],
+    place: Destination,
+    *,
+    jobs: int,
+    restore: bool,
+    rate: float | None,
+) -> list[Outcome]:
+    """Send runs with progress on stderr; Ctrl-C ends after the batches that are underway."""
+    from store.sync.runner import send_runs
+
+    stop = threading.Event()
+    outcomes: list[Outcome] = []
+    with Progress(_unsent_rows(runs, place), rate) as progress:
+
+        def told(error: RemoteUnavailable, wait: float) -> None:
+            progress.note(f"{error.message}; again in {wait:.0f} s")
+
+        try:
+            for outcome in send_runs(
+                runs,
+                place,
+                jobs=jobs,
+                restore=restore,
+                stop=stop,
+                tell=progress.tell,
+                on_failure=told,
+            ):
+                outcomes.append(outcome)
+        except BaseException:
+            stop.set()
+            raise
+    return outcomes
+
+
+def _unsent_rows(runs: Sequence[RunFolder], place: Destination) -> int:
+    return sum(found.standing.unsent for found in plan(runs, place) if found.standing)
+
+
+def plan(runs: Sequence[RunFolder], place: Destination) -> list[Outcome]:
+    """How the runs stand, as far as is known here; live runs are folded first."""
+    from store.errors import StoreError
+    from store.fold import fold
+    from store.reading import reading
+    from store.sync.cursors import standing
+    from store.sync.runner import Outcome
+
+    found: list[Outcome] = []
+    for run in runs:
+        target = place.target(run)
+        try:
+            if run.segments():
+                with contextlib.suppress(StoreError, OSError):
+                    fold(run, timeout=2.0)
+            with reading(run) as connection:
+                known = standing(connection, target)
+            found.append(Outcome(run, target, 0, 0, known, False, None))
+        except (StoreError, OSError) as error:
+            found.append(Outcome(run, target, 0, 0, None, False, error))
+    return found
+
+
+# -- telling -----------------------------------------------------------------------------------
+
+
+def state_of(outcome: Outcome) -> str:
+    """An outcome in a word: synced, unsent, refused, differs, files missing, busy, failed."""
+    known = outcome.standing
+    if outcome.error is not None or known is None:
+        return "failed"
+    if outcome.busy:
+        return "busy"
+    if known.unsent:
+        return "unsent"
+    if known.differing:
+        return "differs"
+    if known.refused:
+        return "refused"
+    if known.files is None or known.files:
+        return "files missing"
+    return "failed" if known.error else "synced"
+
+
+def write_outcomes(
+    outcomes: Sequence[Outcome], output: OutputFormat, *, dry_run: bool = False
+) -> None:
+    """A line for each run."""
+    if output.kind not in ("auto", "table"):
+        write_rows(FIELDS, [_record(outcome, dry_run) for outcome in outcomes], output)
+        return
+    columns = {
+        "run": [outcome.run.id for outcome in outcomes],
+        "to": ["/".join(outcome.target[1:]) for outcome in outcomes],
+        "rows": [outcome.standing.rows if outcome.standing else None for outcome in outcomes],
+    }
+    if not dry_run:
+        columns["sent"] = [outcome.rows for outcome in outcomes]
+    columns["unsent"] = [o.standing.unsent if o.standing else None for o in outcomes]
+    if any(outcome.files for outcome in outcomes):
+        columns["files"] = [outcome.files or None for outcome in outcomes]
+    columns["state"] = [_word(outcome, dry_run) for outcome in outcomes]
+    if outcomes:
+        write_rows(list(columns), zip(*columns.values(), strict=True), output)
+
+
+def _word(outcome: Outcome, dry_run: bool) -> str:
+    if dry_run and outcome.standing and not outcome.error:
+        return "to be sent" if outcome.standing.unsent else "nothing unsent"
+    return state_of(outcome)
+
+
+def _record(outcome: Outcome, dry_run: bool) -> list[Any]:
+    known = outcome.standing
+    error = outcome.error or (known and known.error)
+    counts = (
+        (known.rows, known.acknowledged, known.unsent, known.refused)
+        if known
+        else (None, None, None, None)
+    )
+    return [
+        *(outcome.run.id, outcome.run.entity, outcome.run.project, *outcome.target),
+        *(outcome.rows, outcome.files, *counts, _word(outcome, dry_run)),
+        str(error) if error else None,
+    ]
+
+
+def end(outcomes: Sequence[Outcome]) -> None:
+    """Say what went wrong, and end with the exit code that it is."""
+    errors: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            errors.setdefault(failure(outcome.error).message, []).append(outcome)
+        elif outcome.busy:
+            say(f"{outcome.run.id}: another process is sending it")
+        elif outcome.standing and outcome.standing.error:
+            say(f"{outcome.run.id}: {outcome.standing.error}")
+    for message, failed in errors.items():
+        more = f" (and {plural(len(failed) - 1, 'run')} more)" if len(failed) > 1 else ""
+        say(f"{failed[0].run.id}{more}: {message}")
+        told = failure(failed[0].error)  # type: ignore[arg-type]
+        if told.hint:
+            say(f"Hint: {told.hint}")
+    synced = sum(outcome.is_synced for outcome in outcomes)
+    rows = sum(outcome.rows for outcome in outcomes)
+    unsent = sum(outcome.standing.unsent for outcome in outcomes if outcome.standing)
+    left = f", {plural(unsent, 'row')} unsent" if unsent else ""
+    say(f"{synced} of {plural(len(outcomes), 'run')} synced, {plural(rows, 'row')} sent{left}")
+    if synced == len(outcomes):
+        return
+    refusals = [outcome.error for outcome in outcomes if outcome.error is not None]
+    not_allowed = refusals and all(isinstance(error, NotAllowed) for error in refusals)
+    click.get_current_context().exit(failure(NotAllowed("")).exit_code if not_allowed else UNSENT)

@@ -1,0 +1,278 @@
+"""Ingest: positions, batches and files from clients into the server's runs.
+
+A batch is answered once it is on the disk itself. What has been received before is skipped, so a
+client that lost an answer sends again. Databases that batches come for are kept open: opening one
+costs several milliseconds, and closing it a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from store.database import RunDatabase
+from store.errors import RemoteRefused, StoreError, StoreLocked, UsageError
+from store.locks import run_lock
+from store.paths import RunFolder
+from store.server.access import Caller
+from store.server.context import Server, caller_of, server_of
+from store.server.graves import Graves
+from store.server.problems import Problem, problem_of
+from store.sync.blobs import Blobs, is_sha256, link_files
+from store.sync.receive import GapError, Positions, Received, absorb_batch, positions_in
+from store.sync.wire import BadBatchError, Batch, RunName, decode_batch
+from store.transfer import sync_folder
+
+LOCK_SECONDS: Final = 20.0
+KEPT_OPEN: Final = 64
+MAX_RUNS: Final = 1000
+MAX_HASHES: Final = 1000
+MAX_BLOB: Final = 2**40
+
+
+class OpenRuns:
+    """Databases of runs that are being written, kept open; used under the lock of their run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[RunFolder, RunDatabase, int]] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def writing(self, run: RunFolder) -> Iterator[RunDatabase]:
+        """The database of `run`, made when it is not there, under its lock."""
+        with run_lock(run.lock).hold(LOCK_SECONDS):
+            database = self._take(run)
+            try:
+                yield database
+            except GapError:
+                self._keep(run, database)
+                raise
+            except BaseException:
+                database.close()
+                raise
+            self._keep(run, database)
+        self._close_surplus()
+
+    def _take(self, run: RunFolder) -> RunDatabase:
+        with self._lock:
+            _, database, inode = self._kept.pop(os.fspath(run.path), (run, None, 0))
+        if database is not None:
+            with contextlib.suppress(FileNotFoundError):
+                if run.database.stat().st_ino == inode:
+                    return database
+            database.close()  # the run was removed, or put back from elsewhere
+        return RunDatabase(run.database)
+
+    def _keep(self, run: RunFolder, database: RunDatabase) -> None:
+        with self._lock:
+            inode = run.database.stat().st_ino
+            self._kept[os.fspath(run.path)] = (run, database, inode)
+
+    def _close_surplus(self) -> None:
+        """Close what was not used for longest, under its own lock, as no other is held now."""
+        with self._lock:
+            oldest = next(iter(self._kept.values()), None)
+            if len(self._kept) <= KEPT_OPEN or oldest is None:
+                return
+        self._close(oldest[0])
+
+    def _close(self, run: RunFolder) -> None:
+        with contextlib.suppress(StoreLocked, OSError), run_lock(run.lock).hold(0.0):
+            with self._lock:
+                kept = self._kept.pop(os.fspath(run.path), None)
+            if kept is not None:
+                kept[1].close()
+
+    def close(self) -> None:
+        """Close all of them."""
+        for run, _, _ in list(self._kept.values()):
+            self._close(run)
+
+
+open_runs: Final = OpenRuns()
+
+
+# -- positions ---------------------------------------------------------------------------------
+
+
+async def positions(request: Request) -> Response:
+    """POST /api/v1/positions"""
+    asked = await _json(request)
+    listed = asked.get("runs")
+    if not isinstance(listed, list) or len(listed) > MAX_RUNS:
+        raise Problem(400, "bad_request", f"runs is a list of at most {MAX_RUNS} runs")
+    names = [_run_name(item) for item in listed]
+    restore = asked.get("restore") is True
+    server, caller = server_of(request), caller_of(request)
+    found = await run_in_threadpool(
+        lambda: [_positions(server, caller, name, restore) for name in names]
+    )
+    return JSONResponse({"runs": found})
+
+
+def _positions(server: Server, caller: Caller, name: RunName, restore: bool) -> dict[str, Any]:
+    try:
+        place = name.entity, name.project
+        if not (server.access.may_write(caller, *place) or server.access.may_read(caller, *place)):
+            if caller.has_scope("write"):
+                server.access.require_write(caller, *place)
+            server.access.require_read(caller, *place)
+        _require_not_gone(server, name, restore)
+        return {"sources": _as_json(positions_in(server.store, *name))}
+    except StoreError as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        return problem.record()
+
+
+def _require_not_gone(server: Server, name: RunName, restore: bool) -> None:
+    grave = None if restore else Graves(server.store.path).find(*name)
+    if grave is not None:
+        raise Problem(
+            *(410, "gone", f"{name.run} was deleted by {grave.by}"),
+            "`store sync --restore` sends it again",
+            by=grave.by,
+            at=grave.at,
+        )
+
+
+def _as_json(found: Positions) -> dict[str, list[object]]:
+    return {uuid: [position, digest.hex()] for uuid, (position, digest) in found.items()}
+
+
+# -- batches -----------------------------------------------------------------------------------
+
+
+async def batches(request: Request) -> Response:
+    """POST /api/v1/batches"""
+    data = await request.body()
+    server, caller = server_of(request), caller_of(request)
+    restore = request.query_params.get("restore") == "1"
+    received = await run_in_threadpool(take_batch, server, caller, data, restore=restore)
+    return JSONResponse(
+        {"sources": _as_json(received.positions), "refused": [list(r) for r in received.refused]}
+    )
+
+
+def take_batch(server: Server, caller: Caller, data: bytes, *, restore: bool) -> Received:
+    """Absorb the bytes of a batch in the name of a caller."""
+    batch = _decode(data)
+    entity, project, _ = batch.run
+    server.access.require_write(caller, entity, project)
+    run = server.store.run(*batch.run)
+    _require_not_gone(server, batch.run, restore)
+    if restore:
+        server.access.require_change(caller, entity, project)
+        Graves(server.store.path).remove(*batch.run)
+    server.accounts.ensure_project(entity, project)
+    try:
+        return _absorb(run, batch, server)
+    except GapError as error:
+        raise Problem(
+            409,
+            "gap",
+            error.message,
+            "the sources say where to go on",
+            sources=_as_json(error.positions),
+        ) from error
+
+
+def _decode(data: bytes) -> Batch:
+    try:
+        return decode_batch(data)
+    except BadBatchError as error:
+        if "version" in str(error):
+            raise Problem(
+                415, "wire_version", str(error), "upgrade the older of the two Runstores", wire=[1]
+            ) from error
+        raise Problem(422, "bad_batch", f"the batch cannot be read: {error}") from error
+
+
+def _absorb(run: RunFolder, batch: Batch, server: Server) -> Received:
+    is_new = not run.path.is_dir()
+    run.path.mkdir(parents=True, exist_ok=True)
+    with open_runs.writing(run) as database:
+        received = absorb_batch(database, batch)
+    if is_new:
+        sync_folder(run.path)
+    if any(section.others for section in batch.sections):
+        link_files(run, Blobs(server.store, run.entity))
+    return received
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+async def missing_blobs(request: Request) -> Response:
+    """POST /api/v1/blobs/missing"""
+    asked = await _json(request)
+    name, hashes = _run_name(asked.get("run")), asked.get("hashes")
+    if not isinstance(hashes, dict) or len(hashes) > MAX_HASHES or not all(map(is_sha256, hashes)):
+        raise Problem(400, "bad_request", f"hashes has at most {MAX_HASHES} SHA-256 in hex digits")
+    server, caller = server_of(request), caller_of(request)
+
+    def look() -> dict[str, int]:
+        server.access.require_write(caller, name.entity, name.project)
+        return Blobs(server.store, name.entity).missing(hashes)
+
+    return JSONResponse({"missing": await run_in_threadpool(look)})
+
+
+async def put_blob(request: Request) -> Response:
+    """PUT /api/v1/blobs/{sha256}"""
+    sha256 = str(request.path_params["sha256"])
+    query = request.query_params
+    name = _run_name([query.get("entity"), query.get("project"), query.get("run")])
+    offset, size = _whole(query.get("offset")), _whole(query.get("size"))
+    if not is_sha256(sha256) or offset > size or size > MAX_BLOB:
+        raise Problem(400, "bad_request", "a SHA-256 in hex digits, offset <= size")
+    body = await request.body()
+    server, caller = server_of(request), caller_of(request)
+
+    def take() -> int:
+        server.access.require_write(caller, name.entity, name.project)
+        _require_not_gone(server, name, restore=False)
+        run, blobs = server.store.run(*name), Blobs(server.store, name.entity)
+        try:
+            here = blobs.add(sha256, offset, size, [body])
+        except RemoteRefused as error:
+            raise Problem(error.status, error.code, error.message) from error
+        if here >= size:
+            link_files(run, blobs, only=sha256)
+        return here
+
+    here = await run_in_threadpool(take)
+    return JSONResponse({"offset": here, "complete": here >= size})
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        asked = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "bad_request", "the body is not JSON") from error
+    if not isinstance(asked, dict):
+        raise Problem(400, "bad_request", "the body is not a JSON object")
+    return asked
+
+
+def _run_name(item: object) -> RunName:
+    if isinstance(item, list) and len(item) == 3 and all(isinstance(part, str) for part in item):
+        return RunName(*item)
+    raise UsageError("a run is named by entity, project and id")
+
+
+def _whole(text: str | None) -> int:
+    if text is not None and text.isascii() and text.isdigit() and len(text) <= 15:
+        return int(text)
+    raise UsageError("offset and size are whole numbers")

@@ -41,6 +41,16 @@ COMMANDS: Final = {
     "check": Entry("store.api.cli_keep:check", "Keep", "Verify runs, and repair them."),
     "copy": Entry("store.api.cli_move:copy", "Keep", "Copy a store or a run, also a live one."),
     "rm": Entry("store.api.cli_move:rm", "Keep", "Remove runs."),
+    "sync": Entry("store.api.cli_sync:sync", "Sync", "Send what a remote does not have yet."),
+    "verify": Entry("store.api.cli_verify:verify", "Sync", "Compare runs with a remote's."),
+    "pull": Entry("store.api.cli_verify:pull", "Sync", "Bring runs of a remote here."),
+    "clean": Entry("store.api.cli_verify:clean", "Sync", "Remove runs that a remote has."),
+    "login": Entry("store.api.cli_remote:login", "Sync", "Sign in at a server."),
+    "logout": Entry("store.api.cli_remote:logout", "Sync", "Forget the key for a server."),
+    "whoami": Entry("store.api.cli_remote:whoami", "Sync", "Say which key a server gets."),
+    "remote": Entry("store.api.cli_remote:remote", "Sync", "Name servers and folders to sync to."),
+    "serve": Entry("store.api.cli_serve:serve", "Server", "Serve runs to other machines."),
+    "admin": Entry("store.api.cli_admin:admin", "Server", "Manage who may use a server."),
     "config": Entry("store.api.cli_settings:config", "Set up", "Show or change settings."),
     "completion": Entry(
         "store.api.cli_settings:completion", "Set up", "Print a completion script for a shell."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from store.cleaned import read_cleaned
 from store.errors import RunExists, RunNotFound, StoreError, UsageError
 from store.locks import life_of
 from store.paths import RunFolder, StoreFolder
@@ -35,8 +36,11 @@ def claim(run: RunFolder, resume: str | None) -> bool:
         RunNotFound: with resume="must", and there is none.
         UsageError: the folder cannot be made.
     """
-    if resume == "must" and not run.exists():
+    is_cleaned = read_cleaned(run) is not None
+    if resume == "must" and not run.exists() and not is_cleaned:
         raise RunNotFound(run.id)
+    if resume == "never" and is_cleaned:
+        raise RunExists(run.id)
     try:
         run.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -51,6 +55,15 @@ def claim(run: RunFolder, resume: str | None) -> bool:
             hint="name a store that you may write to, with dir= or STORE_DIR",
         ) from error
     return True
+
+
+def look_up_cleaned(run: RunFolder) -> Known:
+    """What is left of a run that was removed here after it had been sent."""
+    cleaned = read_cleaned(run)
+    if cleaned is None:
+        return NOTHING_KNOWN
+    step = 0 if cleaned.step is None else cleaned.step + 1
+    return Known({}, {"name": cleaned.name}, step, is_live=False)
 
 
 def look_up(run: RunFolder, label: str | None) -> Known:

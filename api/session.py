@@ -19,7 +19,14 @@ from store.api.endings import endings
 from store.api.live_run import Run
 from store.api.names import make_id, make_name
 from store.api.ranks import detect_label
-from store.api.resuming import NOTHING_KNOWN, Known, claim, look_up, newest_unfinished
+from store.api.resuming import (
+    NOTHING_KNOWN,
+    Known,
+    claim,
+    look_up,
+    look_up_cleaned,
+    newest_unfinished,
+)
 from store.api.values import clean_text
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
@@ -117,11 +124,15 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
     run_folder, resume = _choose_folder(store, settings)
     settings = _with_label(settings)
     is_new = claim(run_folder, resume)
-    known = NOTHING_KNOWN if is_new else look_up(run_folder, settings.label)
-    run = _make_run(run_folder, settings, known, resumed=not is_new)
+    known = look_up_cleaned(run_folder) if is_new else look_up(run_folder, settings.label)
+    was_cleaned = is_new and known is not NOTHING_KNOWN
+    run = _make_run(run_folder, settings, known, resumed=not is_new or was_cleaned)
+    if was_cleaned:
+        settings = replace(settings, name=settings.name or known.attributes["name"])
+        known = known._replace(attributes={})
     writer = run._writer
     assert writer is not None
-    if is_new:
+    if is_new and not was_cleaned:
         number = store.count_runs(run_folder.entity, run_folder.project)
         attributes: dict[str, Any] = {"name": settings.name or make_name(number)}
     else:

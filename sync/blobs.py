@@ -104,6 +104,10 @@ class Blobs:
                 self._complete(sha256, partial)
         return here
 
+    def discard(self, sha256: str) -> None:
+        """Forget what has come of a content that is not whole."""
+        self._partial(sha256).unlink(missing_ok=True)
+
     def _complete(self, sha256: str, partial: Path) -> None:
         if hash_file(partial) != sha256:
             partial.unlink()

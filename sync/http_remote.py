@@ -14,7 +14,7 @@ from store.sync.blobs import BLOCK, hash_file, read_blocks
 from store.sync.failures import not_runstore
 from store.sync.http import Connection
 from store.sync.receive import GapError, Positions
-from store.sync.remote import Acknowledged, GoneError, Progress
+from store.sync.remote import LOCAL, Acknowledged, GoneError, Progress
 from store.sync.wire import (
     CONTENT_TYPE,
     BadBatchError,
@@ -31,7 +31,6 @@ HASHES_AT_ONCE: Final = 500
 PART: Final = 8 * 2**20
 """Bytes of a file in one request."""
 SEND_SECONDS: Final = 120.0
-LOCAL: Final = "local"
 
 
 class HttpRemote:

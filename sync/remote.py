@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from store.errors import RemoteRefused, StoreError
 from store.sync.receive import Positions
 from store.sync.wire import Batch, RunName, Section
+
+LOCAL: Final = "local"
+"""The entity of runs that belong to nobody in particular."""
 
 
 class Acknowledged(NamedTuple):

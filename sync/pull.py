@@ -1,0 +1,138 @@
+"""Pull: runs of a remote into a store here, the way that rows are sent, turned round."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from store.database import RunDatabase
+from store.errors import RunNotFound, StoreError, UsageError
+from store.locks import run_lock
+from store.paths import RunFolder, StoreFolder
+from store.reading import reading
+from store.sync.blobs import Blobs, link_files, read_blocks, wanted_files
+from store.sync.cursors import Target, move_cursors, targets
+from store.sync.engine import LOCK_SECONDS, Tell, Told
+from store.sync.receive import Positions, positions_in, receive
+from store.sync.remote import LOCAL, Remote
+from store.sync.wire import Batch, RunName
+
+
+class Pulled(NamedTuple):
+    """What came of one run: rows and files that were new here, and what did not fit."""
+
+    run: RunName
+    rows: int
+    files: int
+    problems: tuple[str, ...]
+
+
+def find_remote_runs(remote: Remote, text: str) -> list[RunName]:
+    """The runs that ENTITY/PROJECT/RUN, ENTITY/PROJECT, PROJECT/RUN, PROJECT or RUN means there.
+
+    Raises:
+        RunNotFound: none does; or several, where a run is meant.
+    """
+    parts = text.strip("/").split("/")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise UsageError(f"{text!r} is not ENTITY/PROJECT/RUN", hint="shorter where it is unique")
+    if len(parts) == 3:
+        return [RunName(*parts)]
+    runs = remote.runs(None, None)
+    if len(parts) == 2:
+        in_project = [run for run in runs if [run.entity, run.project] == parts]
+        named = [run for run in runs if [run.project, run.run] == parts]
+    else:
+        in_project = [run for run in runs if run.project == parts[0]]
+        named = [run for run in runs if run.run == parts[0]]
+        if len({run.entity for run in in_project}) > 1:
+            raise RunNotFound(text, tuple(sorted({f"{r.entity}/{r.project}" for r in in_project})))
+    if in_project:
+        return in_project
+    if len(named) != 1:
+        raise RunNotFound(text, tuple(map(str, named)))
+    return named
+
+
+def pull_run(store: StoreFolder, remote: Remote, run: RunName, *, tell: Tell) -> Pulled:
+    """Bring what is new of a run; it may be interrupted and repeated.
+
+    Raises:
+        SyncError, NotAllowed, RunNotFound: see `Remote`.
+        StoreError, OSError: the run here cannot be written.
+    """
+    (there,) = remote.positions([run], restore=False)
+    if isinstance(there, StoreError):
+        raise there
+    if not there:
+        raise RunNotFound(str(run))
+    folder = _folder_of(store, remote, run)
+    here = RunName(folder.entity, folder.project, folder.id)
+    rows = 0
+    problems: list[str] = []
+    for section in remote.fetch(run, positions_in(store, *here)):
+        received = receive(folder, Batch(here, "", [section]))
+        rows += received.new
+        problems += [f"row {number}: {reason}" for _, number, reason in received.refused]
+        tell(Told(rows=received.new))
+    have = positions_in(store, *here)
+    problems += [
+        f"source {uuid[:8]} differs from the one there"
+        for uuid, position in there.items()
+        if uuid in have and have[uuid][0] == position[0] and have[uuid] != position
+    ]
+    files = _pull_files(store, folder, remote, run, tell)
+    _note_there(folder, Target(remote.name, run.entity, run.project), there)
+    return Pulled(run, rows, files, tuple(problems))
+
+
+def _folder_of(store: StoreFolder, remote: Remote, run: RunName) -> RunFolder:
+    """Where the run belongs here: a run of nobody's that was sent there stays where it is."""
+    target = Target(remote.name, run.entity, run.project)
+    nobodys = store.run(LOCAL, run.project, run.run)
+    with contextlib.suppress(FileNotFoundError), reading(nobodys) as connection:
+        if target in targets(connection):
+            return nobodys
+    return store.run(*run)
+
+
+def _pull_files(
+    store: StoreFolder, folder: RunFolder, remote: Remote, run: RunName, tell: Tell
+) -> int:
+    blobs = Blobs(store, folder.entity)
+    sizes = dict(wanted_files(folder).values())
+    fetched = 0
+    for sha256 in blobs.missing(sizes):
+        with _scratch(folder) as path:
+            try:
+                remote.fetch_blob(run, sha256, path, lambda count: tell(Told(bytes=count)))
+            except StoreError:
+                continue  # not there yet, or not for us to see: the next pull looks again
+            blobs.discard(sha256)
+            blobs.add(sha256, 0, path.stat().st_size, read_blocks(path))
+            fetched += 1
+    link_files(folder, blobs)
+    return fetched
+
+
+@contextlib.contextmanager
+def _scratch(folder: RunFolder) -> Iterator[Path]:
+    folder.files.mkdir(parents=True, exist_ok=True)
+    path = folder.files / f".{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _note_there(folder: RunFolder, target: Target, there: Positions) -> None:
+    """What came from there need not be sent there."""
+    with run_lock(folder.lock).hold(LOCK_SECONDS):
+        database = RunDatabase(folder.database)
+        try:
+            move_cursors(database, target, there)
+        finally:
+            database.close()

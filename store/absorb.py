@@ -20,15 +20,7 @@ from store.batch import Batch
 from store.errors import SequenceGap
 from store.materialize import materialize
 from store.reread import digest_from_tables
-from store.row import (
-    BadRowError,
-    Kind,
-    Row,
-    digest_of,
-    row_digest,
-    shape_row,
-)
-from store.row import chain as chain_digest
+from store.row import BadRowError, Kind, Row, digest_of, next_digest, row_digest, shape_row
 from store.stretch import split, take
 
 AT_ONCE: Final = 50
@@ -241,7 +233,7 @@ class Absorber:
             (batch.position,) = self._db.execute(
                 "SELECT position FROM source WHERE id = ?", (source,)
             ).fetchone()
-            changed = changed or batch.digest != chain_digest(b"", stubs[row[0]])
+            changed = changed or batch.digest != next_digest(b"", stubs[row[0]])
             batch.digest = digest
             self._write(batch)
         if changed:

@@ -90,9 +90,10 @@ class Backlog:
 
     def spool_beside(self, journal: Journal | None) -> Path | None:
         """The spool folder, when there is one and `journal` is not in it yet."""
-        if self._spool is not None and journal is not None:
-            return None if journal.path.is_relative_to(self._spool) else self._spool
-        return self._spool
+        spool = self._spool
+        if spool is not None and journal is not None and journal.path.is_relative_to(spool):
+            return None
+        return spool
 
     def tell_spilled(self, error: OSError) -> None:
         self._warn(

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any, Final
 
 from store.jsontext import to_json
-from store.row import DIGEST_BYTES, Kind, Row, chain
+from store.row import DIGEST_BYTES, Kind, Row, next_digest
 from store.stretch import METRIC, Stretch
 
 
@@ -60,7 +60,7 @@ class Batch:
         """Give the row its seq and move the chain; its data is still to be added."""
         seq = self._seq
         self._seq += 1
-        self.digest = chain(self.digest, row_hash)
+        self.digest = next_digest(self.digest, row_hash)
         self.rows.append((seq, self.source, row.number, row.kind, row.step, row.time))
         if row.kind != Kind.STUB:
             self.latest = row.time if self.latest is None else max(self.latest, row.time)

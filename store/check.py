@@ -22,7 +22,7 @@ from store.fold import fold
 from store.jsontext import from_json
 from store.locks import life_of, run_lock
 from store.paths import RunFolder, StoreFolder, spill_folders
-from store.row import DIGEST_START, Kind, chain
+from store.row import DIGEST_START, Kind, next_digest
 
 LOCK_SECONDS: Final = 30.0
 
@@ -123,7 +123,7 @@ def _check_source(database: RunDatabase, source: Source, repair: bool) -> Iterat
         return
     digest, reasons = DIGEST_START, []
     for item in rebuild.reread(database.connection, source.id):
-        digest = chain(digest, item.digest)
+        digest = next_digest(digest, item.digest)
         if item.row.kind == Kind.STUB:
             reasons.append((item.row.number, item.reason or "unknown"))
     if digest != source.digest:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from store.jsontext import from_json
-from store.row import DIGEST_START, Kind, Row, chain, row_digest
+from store.row import DIGEST_START, Kind, Row, next_digest, row_digest
 
 ROWS_AT_ONCE: Final = 2000
 
@@ -86,5 +86,5 @@ def digest_from_tables(connection: sqlite3.Connection, source: int) -> bytes:
     """d(position) of a source, made anew from the tables."""
     digest = DIGEST_START
     for item in reread(connection, source):
-        digest = chain(digest, item.digest)
+        digest = next_digest(digest, item.digest)
     return digest

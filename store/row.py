@@ -179,6 +179,6 @@ def digest_of(content: bytes | memoryview) -> bytes:
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def chain(previous: bytes, row_hash: bytes) -> bytes:
+def next_digest(previous: bytes, row_hash: bytes) -> bytes:
     """d(n) from d(n-1) and h(n)."""
     return blake2b(previous + row_hash, digest_size=DIGEST_BYTES).digest()

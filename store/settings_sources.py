@@ -283,7 +283,7 @@ def edit_toml(file: Path, key: str, value: object, *, secret_keys: frozenset[str
 
 
 def toml_literal(value: object) -> str:
-    """`value` (text, number, flag or tuple of them) as TOML writes it; text also is a key so."""
+    """`value` (text, number, flag or tuple of them) as TOML writes it; a quoted key, too."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

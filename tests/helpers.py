@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from store.check import Finding, check_store
-from store.database import RunDatabase
+from store.database import RunDatabase, Source
 from store.fold import fold
 from store.paths import RunFolder, StoreFolder
 from store.query import open_store
 from store.reread import reread
 from store.row import Kind, Row
 
-WORKERS = Path(__file__).parent / "workers"
+TESTS = Path(__file__).parent
 
 
 def start(worker: str, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """Start tests/workers/<worker>.py in an interpreter of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("STORE_", "WANDB_"))}
+    environment["PYTHONPATH"] = os.fspath(TESTS.parent)  # for tests.workers.common
     environment |= options.pop("environment", {})
-    command = [sys.executable, os.fspath(WORKERS / f"{worker}.py"), *map(str, arguments)]
+    command = [sys.executable, os.fspath(TESTS / "workers" / f"{worker}.py")]
+    command += map(str, arguments)
     return cast("subprocess.Popen[bytes]", subprocess.Popen(command, env=environment, **options))
 
 
@@ -83,12 +85,21 @@ def make_seed() -> int:
     return seed
 
 
-def acknowledged(path: Path) -> int:
-    """The count that a worker had written down after its last log() returned (-1: never)."""
+def acknowledged(path: Path, index: int = 0) -> int:
+    """What a worker has set in its `Acknowledgements` last: by default, rows that it has logged."""
     try:
-        return int.from_bytes(path.read_bytes()[:8], "little") - 1
+        return int.from_bytes(path.read_bytes()[8 * index : 8 * index + 8], "little")
     except FileNotFoundError:
-        return -1
+        return 0
+
+
+def sources_of(run: RunFolder) -> list[Source]:
+    """The sources of a run, as its database has them."""
+    database = RunDatabase(run.database, write=False)
+    try:
+        return database.sources()
+    finally:
+        database.close()
 
 
 def rows_of(run: RunFolder, kind: int = Kind.METRIC) -> list[Row]:
@@ -117,6 +128,19 @@ def only_run(store: Path) -> RunFolder:
     runs = list(StoreFolder(store).runs())
     assert len(runs) == 1, runs
     return runs[0]
+
+
+def what_is_left(run: RunFolder) -> str:
+    """For the message of a failure: the sources of a run, its journals, and stores in its store."""
+    lines = [
+        f"source {s.uuid}: {s.kind}, pid {s.pid}, position {s.position}, segment {s.segment}, "
+        f"offset {s.offset}, ended {s.ended}, {s.state}"
+        for s in sources_of(run)
+    ]
+    lines += [f"{path}: {path.stat().st_size} bytes" for path in sorted(run.journals.glob("*"))]
+    store = run.path.parent.parent.parent
+    lines += [f"a store in the store: {path}" for path in store.rglob(".store")]
+    return "\n".join(lines)
 
 
 def counts_by_writer(rows: Sequence[Row]) -> dict[float, list[int]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from store.catalogue import Catalogue
 from store.database import RunDatabase
 from store.journal import create_journal
+from store.outline import RunLine
 from store.paths import RunFolder
 from store.row import Kind, Row, pack_row
 
@@ -31,6 +33,13 @@ def rows_of(
     if state is not None:
         rows.append((Kind.END, 0, {"state": state, "exit_code": 0}))
     return [Row(n, int(kind), step, at + n, data) for n, (kind, step, data) in enumerate(rows, 1)]
+
+
+def only_line(catalogue: Catalogue) -> RunLine:
+    """The one line of a catalogue, once it is up to date."""
+    assert catalogue.refresh() == []
+    (line,) = catalogue.lines()
+    return line
 
 
 def absorb(run: RunFolder, rows: list[Row], uuid: str = "a" * 32) -> RunFolder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import store
 from store.paths import StoreFolder
 from tests.disks import ballast, ext4, make_image, tmpfs
-from tests.helpers import only_run, problems, rows_of
+from tests.helpers import only_run, problems, rows_of, start
 
 ROWS = 12_000
 
@@ -65,6 +67,18 @@ def test_rows_wait_until_there_is_room(
         run.finish()
         assert capfd.readouterr().err.count("at risk") == 1
         assert_all_there(disk / "s", ROWS)
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.parametrize("medium", ["mmap", "write"])
+def test_the_next_row_takes_the_waiting_ones_along(tmp_path: Path, kind: str, medium: str) -> None:
+    with small_disk(kind, tmp_path) as disk:
+        worker = start("log_into_full_disk", disk / "s", medium, disk, stdout=subprocess.PIPE)
+        output, _ = worker.communicate(timeout=60)
+        assert worker.returncode == -signal.SIGKILL
+        rows, at_risk = map(int, output.split())
+        assert at_risk == 0
+        assert_all_there(disk / "s", rows)
 
 
 def test_rows_beyond_the_waiting_line_are_counted(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from store.database import RunDatabase, Source
 from store.paths import StoreFolder
 from tests.helpers import (
     counts_by_writer,
@@ -16,19 +15,12 @@ from tests.helpers import (
     problems,
     rows_of,
     run_script,
+    sources_of,
     start,
     state_of,
 )
 
 THREADS = (1001, 1002, 1003)
-
-
-def sources_of(store: Path) -> list[Source]:
-    database = RunDatabase(only_run(store).database, write=False)
-    try:
-        return database.sources()
-    finally:
-        database.close()
 
 
 def fork_round(folder: Path, medium: str, forks: int) -> None:
@@ -45,7 +37,7 @@ def fork_round(folder: Path, medium: str, forks: int) -> None:
     for writer, (rows, _) in ends.items():
         # Rows of several threads share a journal, each thread's in its order.
         assert logged.get(float(writer), []) == list(range(rows)), writer
-    sources = sources_of(store)
+    sources = sources_of(only_run(store))
     assert [s.state for s in sources if s.parent is None] == ["finished"]
     written = [(rows, end) for writer, (rows, end) in ends.items() if writer < forks and rows]
     children = [s.state for s in sources if s.parent is not None]
@@ -99,7 +91,7 @@ def test_children_of_multiprocessing_write_the_same_run(
     assert (worker.returncode, errors) == (0, b"")
     logged = counts_by_writer(rows_of(only_run(store)))
     assert logged == {-1.0: [0, 1], 0.0: list(range(50)), 1.0: list(range(50))}
-    children = [s.state for s in sources_of(store) if s.pid != worker.pid]
+    children = [s.state for s in sources_of(only_run(store)) if s.pid != worker.pid]
     assert children == [{"end": "finished", "kill": None, "error": "failed"}[ends]] * 2
     if method != "spawn" or ends != "kill":
         assert state_of(store) == STATES[ends]
@@ -120,7 +112,7 @@ run.log({"a": 1})
     )
     store = tmp_path / "data"
     assert sorted(row.data["a"] for row in rows_of(only_run(store))) == [1, 2]
-    assert [s.state for s in sources_of(store)] == ["finished", "finished"]
+    assert [s.state for s in sources_of(only_run(store))] == ["finished", "finished"]
     assert state_of(store) == "finished"
     assert problems(StoreFolder(store)) == []
 

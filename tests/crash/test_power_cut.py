@@ -15,6 +15,7 @@ import pytest
 from store.fold import fold
 from tests.disks import cut_power, ext4, make_image
 from tests.helpers import (
+    acknowledged,
     counts_by_writer,
     kill,
     make_seed,
@@ -27,12 +28,6 @@ from tests.helpers import (
 
 MEDIA = ("mmap", "write")
 WRITERS = 3
-
-
-def counts(path: Path) -> tuple[int, int]:
-    """Rows whose log() had returned, and those that were said to be durable."""
-    content = path.read_bytes()
-    return int.from_bytes(content[:8], "little"), int.from_bytes(content[8:16], "little")
 
 
 def one_cut(folder: Path, seed: int) -> None:
@@ -61,9 +56,9 @@ def one_cut(folder: Path, seed: int) -> None:
         if choose.random() < 0.5:
             fold(only_run(store), timeout=30)
         # What is known to be durable is looked at before the cut: later words do not count.
-        durable = [counts(folder / f"ack{n}")[1] for n in range(WRITERS)]
+        durable = [acknowledged(folder / f"ack{n}", 1) for n in range(WRITERS)]
         cut_power(disk)
-        known = [counts(folder / f"ack{n}")[0] for n in range(WRITERS)]
+        known = [acknowledged(folder / f"ack{n}") for n in range(WRITERS)]
         for writer in writers:
             kill(writer)
     with ext4(image, disk):
@@ -75,15 +70,10 @@ def one_cut(folder: Path, seed: int) -> None:
         assert problems(disk / "store") == []
 
 
-def test_durable_rows_survive_a_power_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cuts", [4, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+)
+def test_durable_rows_survive_a_power_cut(tmp_path: Path, cuts: int) -> None:
     seed = make_seed()
-    for number in range(4):
-        one_cut(tmp_path / str(number), seed + number)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_durable_rows_survive_sixty_power_cuts(tmp_path: Path) -> None:
-    seed = make_seed()
-    for number in range(60):
+    for number in range(cuts):
         one_cut(tmp_path / str(number), seed + number)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from store.paths import RunFolder, StoreFolder
+from store.paths import StoreFolder
 from tests.helpers import (
     acknowledged,
     counts_by_writer,
@@ -20,8 +21,10 @@ from tests.helpers import (
     rows_of,
     start,
     start_gated,
+    what_is_left,
 )
 
+MEDIA = ("mmap", "write")
 WRITERS = 8
 
 
@@ -43,39 +46,37 @@ def one_round(folder: Path, seed: int) -> None:
     recovery = start("fold_runs", run_path, 0)
     time.sleep(choose.random() * 0.3)
     kill(recovery)
-    verify(store_path, folder)
+    verify(store_path, [acknowledged(folder / f"ack{n}") for n in range(WRITERS)])
 
 
-MEDIA = ("mmap", "write")
-
-
-def verify(store_path: Path, folder: Path) -> None:
-    run: RunFolder = only_run(store_path)
+def verify(store_path: Path, known: list[int]) -> None:
+    run = only_run(store_path)
     logged = counts_by_writer(rows_of(run))
-    for n in range(WRITERS):
+    for n, rows in enumerate(known):
         counts = logged.get(float(n), [])
-        assert counts == list(range(len(counts))), f"writer {n}: lost or doubled"
-        known = acknowledged(folder / f"ack{n}")
-        assert max(known, 0) <= len(counts) <= known + 1 or known < 0, (
-            f"{n}: {known}, {len(counts)}"
+        assert counts == list(range(len(counts))), (
+            f"writer {n}: lost or doubled, {rows} acknowledged: {odd_ones(counts)}\n"
+            f"{what_is_left(run)}"
         )
-    assert problems(StoreFolder(store_path)) == []
+        assert rows <= len(counts) <= rows + 1, (
+            f"writer {n}: {rows} acknowledged, {len(counts)} found\n{what_is_left(run)}"
+        )
+    assert problems(StoreFolder(store_path)) == [], what_is_left(run)
     assert list(run.journals.iterdir()) == []
 
 
-def test_kill_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    seed = make_seed()
-    for number in range(25):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        one_round(folder, seed + number)
+def odd_ones(counts: list[int]) -> str:
+    """Where the rows of a writer do not follow one another."""
+    pairs = [(a, b) for a, b in pairwise([-1, *counts]) if b != a + 1]
+    return ", ".join(f"{b} after {a}" for a, b in pairs[:10])
 
 
-@pytest.mark.long
-@pytest.mark.timeout(4 * 3600)
-def test_kill_nine_a_thousand_times(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rounds", [25, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(4 * 3600)])]
+)
+def test_kill_nine_loses_and_doubles_nothing(tmp_path: Path, rounds: int) -> None:
     seed = make_seed()
-    for number in range(1000):
+    for number in range(rounds):
         folder = tmp_path / str(number)
         folder.mkdir()
         one_round(folder, seed + number)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from store.database import RunDatabase
 from store.paths import StoreFolder
 from tests.helpers import (
     acknowledged,
@@ -20,6 +19,7 @@ from tests.helpers import (
     problems,
     rows_of,
     run_script,
+    sources_of,
     start,
     start_gated,
     state_of,
@@ -155,9 +155,5 @@ def test_a_killed_writer_decides_once_nobody_lives_any_more(tmp_path: Path) -> N
     assert state_of(store) == "running"
     terminate(workers[1])
     assert state_of(store) == "crashed"
-    database = RunDatabase(only_run(store).database, write=False)
-    try:
-        assert sorted(str(s.state) for s in database.sources()) == ["None", "killed"]
-    finally:
-        database.close()
+    assert sorted(str(s.state) for s in sources_of(only_run(store))) == ["None", "killed"]
     assert problems(StoreFolder(store)) == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from store.database import RunDatabase
 from store.reread import digest_from_tables, reread
-from store.row import DELETED, DIGEST_START, Kind, Row, chain, row_digest
+from store.row import DELETED, DIGEST_START, Kind, Row, next_digest, row_digest
 
 SOURCES = ["a" * 32, "b" * 32, "c" * 32]
 TABLES = ("config", "attribute", "file", "summary")
@@ -126,7 +126,7 @@ def test_any_order_of_arrival_gives_equal_tables(
         for source, expected in rows.items():
             digest = DIGEST_START
             for row in expected:
-                digest = chain(digest, row_digest(row))
+                digest = next_digest(digest, row_digest(row))
             found = one.source(source)
             assert found is not None
             assert (found.position, found.digest) == (len(expected), digest)

@@ -14,9 +14,8 @@ import pytest
 
 from store.cache import cache_file
 from store.catalogue import Catalogue
-from store.outline import RunLine
-from store.paths import StoreFolder, create_store
-from tests.stored_runs import absorb, leave_journal, metric, rows_of
+from store.paths import StoreFolder
+from tests.stored_runs import absorb, leave_journal, metric, only_line, rows_of
 
 LIST = """
 import json, sys
@@ -30,17 +29,6 @@ stale = catalogue.refresh(30.0)
 rows = [line._replace(n=0, stamp="", size=0, version=0) for line in catalogue.lines()]
 print(json.dumps([rows, stale, [len(catalogue.metric_keys(l)) for l in catalogue.lines()]]))
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> StoreFolder:
-    return create_store(tmp_path / ".store")
-
-
-def only(catalogue: Catalogue) -> RunLine:
-    assert catalogue.refresh() == []
-    (line,) = catalogue.lines()
-    return line
 
 
 @pytest.mark.parametrize("how", ["deleted", "garbage", "damaged", "emptied", "other form"])
@@ -81,7 +69,7 @@ def test_without_any_place_for_a_file_the_catalogue_is_in_memory(
     monkeypatch.setattr("tempfile.tempdir", str(nowhere))
     absorb(store.run("local", "p", "r"), rows_of())
     assert cache_file(store) is None
-    assert only(Catalogue(store)).id == "r"
+    assert only_line(Catalogue(store)).id == "r"
 
 
 def test_a_folder_in_the_temporary_directory_that_others_may_write_is_not_used(
@@ -134,12 +122,12 @@ def test_several_processes_build_the_same_catalogue_at_once(store: StoreFolder) 
 def test_after_a_fork_the_child_has_a_connection_of_its_own(store: StoreFolder) -> None:
     absorb(store.run("local", "p", "r"), rows_of())
     catalogue = Catalogue(store)
-    only(catalogue)
+    only_line(catalogue)
     mine = catalogue.connection
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        ok = catalogue.connection is not mine and only(catalogue).id == "r"
+        ok = catalogue.connection is not mine and only_line(catalogue).id == "r"
         os.write(writer, b"1" if ok else b"0")
         os._exit(0)
     os.waitpid(child, 0)

@@ -8,27 +8,14 @@ import os
 import shutil
 import sqlite3
 import time
-from pathlib import Path
 
 import pytest
 
 from store.catalogue import Catalogue
 from store.errors import RunNotFound
-from store.outline import RunLine
-from store.paths import StoreFolder, create_store
+from store.paths import StoreFolder
 from store.row import DELETED, Kind, Row
-from tests.stored_runs import BEGAN, absorb, metric, rows_of
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> StoreFolder:
-    return create_store(tmp_path / ".store")
-
-
-def only(catalogue: Catalogue) -> RunLine:
-    assert catalogue.refresh() == []
-    (line,) = catalogue.lines()
-    return line
+from tests.stored_runs import BEGAN, absorb, metric, only_line, rows_of
 
 
 def test_a_line_says_what_the_database_holds(store: StoreFolder) -> None:
@@ -56,7 +43,7 @@ def test_a_line_says_what_the_database_holds(store: StoreFolder) -> None:
         ),
     )
     catalogue = Catalogue(store)
-    line = only(catalogue)
+    line = only_line(catalogue)
     assert (line.key, line.path) == (run.key, "Team A/vision/r1")
     assert (line.name, line.state, line.host) == ("brave-sun-1", "finished", "node")
     assert (line.created, line.updated, line.ended) == (BEGAN + 1, BEGAN + 9, BEGAN + 9)
@@ -88,7 +75,7 @@ def test_refused_counts_of_several_writers_add_up(store: StoreFolder) -> None:
     for uuid, count in (("a" * 32, 2), ("b" * 32, 5)):
         said = {"type": "refused", "counts": {"sets": count}}
         absorb(run, rows_of((Kind.EVENT, 0, said)), uuid)
-    assert json.loads(only(Catalogue(store)).refused) == {"sets": 7}
+    assert json.loads(only_line(Catalogue(store)).refused) == {"sets": 7}
 
 
 def test_definitions_decide_what_the_summary_shows(store: StoreFolder) -> None:
@@ -113,7 +100,7 @@ def test_definitions_decide_what_the_summary_shows(store: StoreFolder) -> None:
         ),
     )
     catalogue = Catalogue(store)
-    line = only(catalogue)
+    line = only_line(catalogue)
     assert json.loads(line.summary) == {
         "min": 0.1,
         "max": 0.3,
@@ -132,7 +119,7 @@ def test_nan_in_the_summary_is_told_apart_from_none(store: StoreFolder) -> None:
         store.run("local", "p", "r"),
         rows_of(metric(0, {"loss": math.nan, "wide": math.inf}), (Kind.SUMMARY, 0, {"best": None})),
     )
-    line = only(Catalogue(store))
+    line = only_line(Catalogue(store))
     assert json.loads(line.nan) == ["loss"]
     assert json.loads(line.summary) == {"best": None, "loss": None, "wide": math.inf}
 
@@ -142,12 +129,12 @@ def test_unchanged_runs_are_not_opened_again(store: StoreFolder) -> None:
     old = time.time() - 100
     os.utime(run.database, (old, old))
     catalogue = Catalogue(store)
-    before = only(catalogue)
+    before = only_line(catalogue)
     # Only a run that is not opened can be listed without its database being one.
     stamp = run.database.stat()
     run.database.write_bytes(bytes(stamp.st_size))
     os.utime(run.database, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert only(catalogue) == before
+    assert only_line(catalogue) == before
     assert catalogue.is_current(before)
 
 
@@ -156,10 +143,10 @@ def test_a_stamp_of_this_very_moment_is_not_trusted(store: StoreFolder) -> None:
     ahead = time.time() + 1000
     os.utime(run.database, (ahead, ahead))
     catalogue = Catalogue(store)
-    first = only(catalogue)
+    first = only_line(catalogue)
     absorb(run, [Row(3, int(Kind.METRIC), 1, BEGAN + 3, {"loss": 0.5})])
     os.utime(run.database, (ahead, ahead))
-    assert json.loads(only(catalogue).summary) == {"loss": 0.5}
+    assert json.loads(only_line(catalogue).summary) == {"loss": 0.5}
     assert not catalogue.is_current(first)
 
 
@@ -169,12 +156,12 @@ def test_the_version_changes_with_the_rows_and_numbers_do_not(store: StoreFolder
     )
     catalogue = Catalogue(store)
     slots = "SELECT key, slot FROM metric_key"
-    first = only(catalogue)
+    first = only_line(catalogue)
     before = dict(catalogue.connection.execute(slots))
     os.utime(run.database, (1.5, 1.5))
-    assert only(catalogue).version == first.version
+    assert only_line(catalogue).version == first.version
     absorb(run, [Row(3, int(Kind.METRIC), 1, BEGAN + 3, {"loss": 0.5, "new": 1.0})])
-    second = only(catalogue)
+    second = only_line(catalogue)
     assert (second.n, second.version) == (first.n, first.version + 1)
     assert [(key.key, key.points) for key in catalogue.metric_keys(second)] == [
         ("loss", 2),
@@ -190,10 +177,10 @@ def test_a_run_that_was_made_anew_has_only_its_own_keys(store: StoreFolder) -> N
         store.run("local", "p", "r"), rows_of((Kind.CONFIG, 0, {"a": 1}), metric(0, {"x": 1}))
     )
     catalogue = Catalogue(store)
-    only(catalogue)
+    only_line(catalogue)
     shutil.rmtree(run.path)
     absorb(run, rows_of((Kind.CONFIG, 0, {"b": 1}), metric(0, {"y": 1})), "b" * 32)
-    line = only(catalogue)
+    line = only_line(catalogue)
     assert [key.key for key in catalogue.metric_keys(line)] == ["y"]
     keys = catalogue.connection.execute("SELECT key FROM config_key").fetchall()
     assert keys == [("b",)]
@@ -207,7 +194,7 @@ def test_a_removed_run_leaves_nothing_behind(store: StoreFolder) -> None:
     catalogue = Catalogue(store)
     catalogue.refresh()
     shutil.rmtree(store.run("local", "p", "r1").path)
-    assert only(catalogue).id == "r2"
+    assert only_line(catalogue).id == "r2"
     for table in ("metric_key", "config_key", "writer"):
         assert {run for (run,) in catalogue.connection.execute(f"SELECT run FROM {table}")} == {
             "r2"
@@ -240,7 +227,7 @@ def test_a_run_of_a_later_version_is_listed_with_the_reason(store: StoreFolder) 
     connection = sqlite3.connect(run.database)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    line = only(Catalogue(store))
+    line = only_line(Catalogue(store))
     assert line.state == "damaged"
     assert "99" in str(line.error)
 

@@ -15,10 +15,9 @@ import pytest
 from store.catalogue import Catalogue
 from store.journal import create_journal
 from store.locks import run_lock
-from store.outline import RunLine
-from store.paths import RunFolder, StoreFolder, add_spill_folder, create_store
+from store.paths import RunFolder, StoreFolder, add_spill_folder
 from store.row import Kind, Row, pack_row
-from tests.stored_runs import BEGAN, absorb, leave_journal, metric, rows_of
+from tests.stored_runs import BEGAN, absorb, leave_journal, metric, only_line, rows_of
 
 WRITE = """
 import sys
@@ -38,17 +37,6 @@ for line in sys.stdin:
 writer.end({"state": "finished", "exit_code": 0})
 writer.release()
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> StoreFolder:
-    return create_store(tmp_path / ".store")
-
-
-def only(catalogue: Catalogue) -> RunLine:
-    assert catalogue.refresh() == []
-    (line,) = catalogue.lines()
-    return line
 
 
 def start_writer(run: RunFolder, medium: str = "auto") -> subprocess.Popen[str]:
@@ -75,18 +63,18 @@ def test_rows_in_a_living_writers_journal_are_seen_at_once(store: StoreFolder, m
     writer = start_writer(run, medium)
     for value in (3.0, 2.0, 1.0):
         write(writer, value)
-        line = only(catalogue)
+        line = only_line(catalogue)
         assert (json.loads(line.summary), line.state, line.ended) == (
             {"loss": value},
             "running",
             None,
         )
         assert catalogue.writers(line.n)[0].alive
-    unchanged = only(catalogue)
+    unchanged = only_line(catalogue)
     assert unchanged.version == line.version
     assert unchanged.size > run.database.stat().st_size
     writer.communicate()
-    line = only(catalogue)
+    line = only_line(catalogue)
     assert (line.state, line.marks, line.rows) == ("finished", None, 5)
     assert not catalogue.writers(line.n)[0].alive
 
@@ -96,11 +84,11 @@ def test_a_killed_writer_shows_as_crashed_with_all_its_rows(store: StoreFolder) 
     catalogue = Catalogue(store)
     writer = start_writer(run)
     write(writer, 3.0)
-    assert only(catalogue).state == "running"
-    before = only(catalogue)
+    assert only_line(catalogue).state == "running"
+    before = only_line(catalogue)
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
-    after = only(catalogue)
+    after = only_line(catalogue)
     assert after.state == "crashed"
     assert (after.version, after.rows, after.ended) == (before.version, 2, after.updated)
     assert run.segments() == {}
@@ -159,9 +147,9 @@ def test_spilled_journals_are_found(store: StoreFolder, tmp_path: Path) -> None:
     run = absorb(store.run("local", "p", "r"), rows_of(metric(0, {"loss": 1.0}), state=None))
     run = RunFolder(run.path, store.id)
     catalogue = Catalogue(store)
-    only(catalogue)
+    only_line(catalogue)
     folder = add_spill_folder(run, tmp_path / "spool")
     journal = create_journal(folder / f"{'a' * 32}.1.journal", "write")
     journal.append(pack_row(3, Kind.METRIC, 1, BEGAN + 3, {"loss": 0.5}))
     journal.close(trim=True)
-    assert json.loads(only(catalogue).summary) == {"loss": 0.5}
+    assert json.loads(only_line(catalogue).summary) == {"loss": 0.5}

@@ -13,24 +13,12 @@ import threading
 import time
 import warnings
 
-import store
+from tests.workers.common import open_run
 
 # Python 3.12 and later warn of forks under threads, which is what is tried here.
 warnings.simplefilter("ignore", DeprecationWarning)
 folder, medium, forks, report = sys.argv[1:]
-run = store.init(
-    project="crash",
-    id="r1",
-    dir=folder,
-    settings={
-        "silent": True,
-        "git": False,
-        "console": "off",
-        "journal": medium,
-        "fold_interval": 0.02,
-        "fold_bytes": 20_000,
-    },
-)
+run = open_run(folder, journal=medium, fold_interval=0.02, fold_bytes=20_000)
 run.flush()  # a fork in the middle of a first import of logging would have it complain
 stop = threading.Event()
 

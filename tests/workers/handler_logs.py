@@ -5,23 +5,10 @@ import itertools
 import signal
 import sys
 
-import store
+from tests.workers.common import open_run
 
 folder, medium, rows = sys.argv[1:]
-run = store.init(
-    project="crash",
-    id="r1",
-    dir=folder,
-    settings={
-        "silent": True,
-        "git": False,
-        "console": "off",
-        "journal": medium,
-        "fold_interval": 0.1,
-        "fold_bytes": 200_000,
-        "segment_bytes": 300_000,
-    },
-)
+run = open_run(folder, journal=medium, fold_interval=0.1, fold_bytes=200_000, segment_bytes=300_000)
 handled = itertools.count()
 finalized = itertools.count()
 

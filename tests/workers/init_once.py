@@ -4,10 +4,10 @@ import sys
 
 import store
 from store.errors import RunExists
+from tests.workers.common import wait_at_gate
 
 folder, run_id, resume = sys.argv[1:]
-print("ready", flush=True)
-sys.stdin.readline()
+wait_at_gate()
 try:
     run = store.init(
         project="race",

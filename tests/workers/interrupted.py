@@ -10,24 +10,11 @@ import sys
 import threading
 import time
 
-import store
+from tests.workers.common import open_run
 
 folder, medium, rows, error = sys.argv[1:]
 kind: type[BaseException] = {"keyboard": KeyboardInterrupt, "timeout": TimeoutError}[error]
-run = store.init(
-    project="crash",
-    id="r1",
-    dir=folder,
-    settings={
-        "silent": True,
-        "git": False,
-        "console": "off",
-        "journal": medium,
-        "fold_interval": 0.1,
-        "fold_bytes": 50_000,
-        "segment_bytes": 100_000,
-    },
-)
+run = open_run(folder, journal=medium, fold_interval=0.1, fold_bytes=50_000, segment_bytes=100_000)
 stop = threading.Event()
 armed = False
 

@@ -2,22 +2,10 @@
 
 import sys
 
-import store
+from tests.workers.common import open_run
 
 folder, medium, rows = sys.argv[1:]
-run = store.init(
-    project="crash",
-    id="r1",
-    dir=folder,
-    settings={
-        "silent": True,
-        "git": False,
-        "console": "off",
-        "journal": medium,
-        "fold_interval": 3600.0,
-        "fold_bytes": 2**30,
-    },
-)
+run = open_run(folder, journal=medium, fold_interval=3600.0, fold_bytes=2**30)
 for call in run._before_end:  # provenance rows come from a thread; they are to come first
     call()
 for count in range(int(rows)):

@@ -5,39 +5,23 @@ Says "ready" once the run is open, and begins at a line on stdin.
 Arguments: store, run id, writer number, acknowledgement file, medium, rows (0 = without end).
 """
 
-import mmap
-import os
 import sys
 import time
 
-import store
+from tests.workers.common import Acknowledgements, open_run, wait_at_gate
 
 folder, run_id, writer, acknowledgements, medium, rows = sys.argv[1:]
-run = store.init(
-    project="crash",
-    id=run_id,
-    dir=folder,
-    settings={
-        "silent": True,
-        "git": False,
-        "console": "off",
-        "journal": medium,
-        "fold_interval": 0.05,
-        "fold_bytes": 20_000,
-        "segment_bytes": 200_000,
-    },
+run = open_run(
+    folder, run_id, journal=medium, fold_interval=0.05, fold_bytes=20_000, segment_bytes=200_000
 )
-fd = os.open(acknowledgements, os.O_RDWR | os.O_CREAT)
-os.ftruncate(fd, 8)
-acknowledged = mmap.mmap(fd, 8)
+acknowledged = Acknowledgements(acknowledgements)
 number = float(writer)
-print("ready", flush=True)
-sys.stdin.readline()
+wait_at_gate()
 count = 0
 while rows == "0" or count < int(rows):
     run.log({"w": number, "k": float(count), "loss": 1.0 / (count + 1)})
     count += 1
-    acknowledged[:8] = (count + 1).to_bytes(8, "little")
+    acknowledged[0] = count
     if count % 20 == 0:
         time.sleep(0.001)
 run.finish()

@@ -49,7 +49,7 @@ CREATE TABLE cursor(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT
     source INTEGER NOT NULL REFERENCES source, position INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY(remote, entity, project, source)) WITHOUT ROWID;
 CREATE TABLE target(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
-    tried REAL, error TEXT, files INTEGER,
+    place TEXT NOT NULL, tried REAL, error TEXT, files INTEGER,
     PRIMARY KEY(remote, entity, project)) WITHOUT ROWID;
 CREATE TABLE refused(remote TEXT NOT NULL, entity TEXT NOT NULL, project TEXT NOT NULL,
     source INTEGER NOT NULL REFERENCES source, number INTEGER NOT NULL, reason TEXT NOT NULL,

@@ -31,7 +31,7 @@ class Standing(NamedTuple):
     `rows` are here, `acknowledged` there, `refused` there as stubs only. `oldest` is the time of
     the first unsent row and `tried` of the last try (seconds since 1970). `files` are those that
     are missing there (None: not asked yet). `differing` are sources whose digests differ at the
-    same row. `error` is what went wrong last.
+    same row. `error` is what went wrong last, `place` the remote in words, where it was tried.
     """
 
     rows: int
@@ -42,6 +42,7 @@ class Standing(NamedTuple):
     files: int | None
     differing: tuple[str, ...]
     error: str | None
+    place: str | None
 
     @property
     def unsent(self) -> int:
@@ -105,15 +106,20 @@ def note_refused(
 
 
 def note_try(
-    database: RunDatabase, target: Target, error: str | None, files: int | None = None
+    database: RunDatabase,
+    target: Target,
+    place: str,
+    error: str | None,
+    files: int | None = None,
 ) -> None:
-    """Remember how a try ended; `files` are still missing there (None: as known before)."""
+    """Remember how a try ended; `place` is the remote in words, `files` are still missing there
+    (None: as known before)."""
     with database.transaction():
         database.execute(
-            "INSERT INTO target VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " tried = excluded.tried, error = excluded.error,"
+            "INSERT INTO target VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " place = excluded.place, tried = excluded.tried, error = excluded.error,"
             " files = coalesce(excluded.files, files)",
-            (*target, time.time(), error, files),
+            (*target, place, time.time(), error, files),
         )
 
 
@@ -150,8 +156,11 @@ def standing(connection: sqlite3.Connection, target: Target) -> Standing:
     (refused,) = connection.execute(
         "SELECT count(*) FROM refused WHERE remote = ? AND entity = ? AND project = ?", target
     ).fetchone()
-    tried, error, files = connection.execute(
-        "SELECT tried, error, files FROM target WHERE remote = ? AND entity = ? AND project = ?",
+    place, tried, error, files = connection.execute(
+        "SELECT place, tried, error, files FROM target"
+        " WHERE remote = ? AND entity = ? AND project = ?",
         target,
-    ).fetchone() or (None, None, None)
-    return Standing(rows, acknowledged, refused, oldest, tried, files, tuple(differing), error)
+    ).fetchone() or (None, None, None, None)
+    return Standing(
+        rows, acknowledged, refused, oldest, tried, files, tuple(differing), error, place
+    )

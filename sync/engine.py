@@ -152,7 +152,7 @@ class _Sending:
 
     def note(self, error: str | None, files: int | None = None) -> None:
         with self._locked():
-            note_try(self._writer, self._target, error, files)
+            note_try(self._writer, self._target, self._remote.where, error, files)
 
     def send(self, positions: Positions | StoreError | None, stop: Callable[[], bool]) -> Sent:
         if positions is None:

@@ -101,7 +101,7 @@ def _place(place: Place, said: RunStatus) -> dict[str, Any]:
         "differing": list(known.differing),
         "oldest_unsent": moment(known.oldest),
         "tried": moment(known.tried),
-        "error": known.error,
+        "error": known.error or place.trouble,
         "synced": known.is_synced and not said.journal_rows,
     }
 
@@ -149,6 +149,8 @@ def _write_table(facts: Sequence[Facts], output: OutputFormat) -> None:
 def _there(place: Place) -> str:
     """How a run stands at a remote, in a few words."""
     known = place.standing
+    if place.trouble and known.unsent:
+        return place.trouble
     if known.error:
         return known.error
     if known.differing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from store.api.shell import (
     open_store,
     plural,
     say,
+    store_folder,
 )
 from store.errors import NotAllowed, RemoteUnavailable, UsageError
 from store.paths import RunFolder, StoreFolder, locate_store
@@ -48,6 +50,9 @@ FIELDS: Final = (
 @click.option("--restore", is_flag=True, help="Also what was deleted at the remote.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=4, help="Runs at once.")
 @click.option("--limit-rate", metavar="BYTES", help="Bytes a second at most, such as 500k or 2M.")
+@click.option("--watch", is_flag=True, help="Go on: send rows and runs as they come.")
+@click.option("--until-idle", is_flag=True, help="With --watch: end once nothing is left to send.")
+@click.option("--agent", is_flag=True, hidden=True)
 @output_options
 def sync(
     runs: tuple[str, ...],
@@ -59,6 +64,9 @@ def sync(
     restore: bool,
     jobs: int,
     limit_rate: str | None,
+    watch: bool,
+    until_idle: bool,
+    agent: bool,
     output: OutputFormat,
 ) -> None:
     """Send rows and files that a remote does not have yet.
@@ -70,6 +78,9 @@ def sync(
     if runs and every:
         raise UsageError("--all and RUN do not go together")
     rate = parse_rate(limit_rate)
+    if watch or agent:
+        follow(runs, to, entity, project, jobs=jobs, rate=rate, until_idle=until_idle, agent=agent)
+        return
     outcomes: list[Outcome] = []
     for store, folders in chosen_runs(runs):
         resolved = settings_of(store)
@@ -212,6 +223,60 @@ def send(
             stop.set()
             raise
     return outcomes
+
+
+def follow(
+    names: Sequence[str],
+    to: str | None,
+    entity: str | None,
+    project: str | None,
+    *,
+    jobs: int,
+    rate: float | None,
+    until_idle: bool,
+    agent: bool,
+) -> None:
+    """Watch a store until Ctrl-C or SIGTERM; as the agent, the runs that are queued for it."""
+    from store.sync.agent import detach, watch_queue, watch_store
+
+    (store, folders), *others = chosen_runs(names) if names else [(store_folder(), [])]
+    if others:
+        raise UsageError("--watch takes runs of one store")
+    resolved = settings_of(store)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    entry = remote_of(store, resolved, to)
+    with (
+        destination(entry, resolved, entity, project) as place,
+        Progress(0, rate) as progress,
+    ):
+
+        def told(error: RemoteUnavailable, wait: float) -> None:
+            progress.note(f"{error.message}; again in {wait:.0f} s")
+
+        def done(outcome: Outcome) -> None:
+            if outcome.rows or outcome.error:
+                word = f"{plural(outcome.rows, 'row')} sent"
+                error = f": {failure(outcome.error).message}" if outcome.error else ""
+                progress.note(f"{outcome.run.id}  {state_of(outcome)}, {word}{error}")
+
+        if agent:
+            detach(store.path)
+            watch_queue(store, place, stop, on_outcome=done, on_failure=told)
+            return
+        say(f"watching {store.path} for {place.remote.where}; Ctrl-C ends it")
+        watch_store(
+            store,
+            place,
+            stop,
+            only={run.key for run in folders} or None,
+            jobs=jobs,
+            until_idle=until_idle,
+            tell=progress.tell,
+            on_outcome=done,
+            on_failure=told,
+        )
 
 
 def _unsent_rows(runs: Sequence[RunFolder], place: Destination) -> int:

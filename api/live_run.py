@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from store.api.configuration import Config, Summary
 from store.api.console_capture import ConsoleCapture
 from store.api.resuming import NOTHING_KNOWN, Known
+from store.api.uploading import Uploading
 from store.api.values import (
     RefusedValueError,
     are_plain,
@@ -24,7 +25,7 @@ from store.api.values import (
 )
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
-from store.paths import RunFolder
+from store.paths import RunFolder, StoreFolder
 from store.row import INT_MAX, INT_MIN, Kind
 from store.settings import Settings
 from store.writer import Writer
@@ -65,6 +66,7 @@ class Run:
         self._before_end: list[Callable[[], None]] = []
         self._on_end: Callable[[Run], None] | None = None
         self._console: ConsoleCapture | None = None
+        self._uploading: Uploading | None = None
         self._state = "running"
         self.config = Config(lambda values: self._write(Kind.CONFIG, values), known.config)
         self.summary = Summary(
@@ -140,6 +142,13 @@ class Run:
     @job_type.setter
     def job_type(self, value: str | None) -> None:
         self._set("job_type", value)
+
+    @property
+    def url(self) -> str | None:
+        """Where the run can be seen; None without a server."""
+        from store.api.uploading import url_of
+
+        return url_of(StoreFolder(self._folder.path.parents[2]), self._folder, self.settings)
 
     @property
     def step(self) -> int:
@@ -320,11 +329,12 @@ class Run:
             # Forget only afterwards: until END is written a fork must still stop at this writer.
             complete = tended.finish({"state": self._state, "exit_code": int(exit_code)})
             keeper.forget(tended)
-            self._say_goodbye(complete)
+            is_sent = self._uploading is not None and self._uploading.finish(self._say)
+            self._say_goodbye(complete, is_sent)
         if self._on_end is not None:
             self._on_end(self)
 
-    def _say_goodbye(self, complete: bool) -> None:
+    def _say_goodbye(self, complete: bool, is_sent: bool) -> None:
         writer, tended = self._writer, self._tended
         assert writer is not None
         assert tended is not None
@@ -341,7 +351,10 @@ class Run:
                 f", and {others} of other writers" if others > 0 else ""
             )
             self._say(f"{self._state} {self.name} ({self.id}), {rows}")
-            self._say(f"send it with: store sync {self._folder.path}")
+            if is_sent:
+                self._say(f"all of it is at {self.url or 'the remote'}")
+            else:
+                self._say(f"send it with: store sync {self._folder.path}")
 
     def __enter__(self) -> Run:
         return self

@@ -27,10 +27,11 @@ from store.api.resuming import (
     look_up_cleaned,
     newest_unfinished,
 )
+from store.api.uploading import Uploading, is_configured
 from store.api.values import clean_text
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
-from store.paths import RunFolder, StoreFolder, create_store, locate_store
+from store.paths import RunFolder, StoreFolder, create_store, host_name, locate_store
 from store.row import Kind
 from store.settings import Settings, project_settings_file, resolve, user_settings_file
 from store.writer import Writer, WriterOptions
@@ -148,6 +149,9 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
     if writer.waiting and not writer.started:
         run._say(f"the disk of {store.path} takes nothing yet: rows wait in memory")
     _announce(run, store)
+    if is_configured(store, settings):
+        run._uploading = Uploading(store, run_folder, settings, run._warn)
+        run._uploading.start()
     if not known.is_live:
         _collect_provenance(run)
     if settings.console == "wrap":
@@ -213,15 +217,6 @@ def _opening(folder: RunFolder, settings: Settings) -> dict[str, Any]:
         "python": ".".join(map(str, sys.version_info[:3])),
         "format": 1,
     }
-
-
-def host_name() -> str:
-    """This host's name, without the import that `platform` costs."""
-    if hasattr(os, "uname"):
-        return os.uname().nodename
-    import platform
-
-    return platform.node()
 
 
 def _on_first_row() -> None:

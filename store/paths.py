@@ -305,6 +305,15 @@ def _read_record(path: Path) -> _Record:
     return record
 
 
+def host_name() -> str:
+    """This host's name, without the import that `platform` costs."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import platform
+
+    return platform.node()
+
+
 def state_folder() -> Path:
     """The user's folder for what this host has to remember across runs."""
     if os.name == "posix" and os.uname().sysname == "Linux":

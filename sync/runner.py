@@ -27,6 +27,7 @@ from store.sync.receive import Positions
 from store.sync.remote import Remote
 from store.sync.remotes import RemoteEntry
 from store.sync.retry import retrying
+from store.sync.troubles import clear_trouble, note_trouble
 from store.sync.wire import RunName
 
 JOBS: Final = 4
@@ -101,9 +102,9 @@ def send_runs(
         RemoteUnavailable: the remote was not to be reached at all.
     """
     stop = stop or threading.Event()
-    names = [destination.name(run) for run in runs]
-    asked: list[Positions | StoreError] = retrying(
-        lambda: destination.remote.positions(names, restore=restore),
+    ending = threading.Event()
+    asked = retrying(
+        lambda: _ask(runs, destination, restore),
         sleep=stop.wait,
         attempts=attempts,
         on_failure=on_failure,
@@ -121,7 +122,7 @@ def send_runs(
                 target,
                 positions=first,
                 restore=restore,
-                stop=stop.is_set,
+                stop=lambda: stop.is_set() or ending.is_set(),
                 **({"tell": tell} if tell else {}),
             )
 
@@ -133,11 +134,29 @@ def send_runs(
             return Outcome(run, target, 0, 0, _known(run, target), False, error)
         return Outcome(run, target, sent.rows, sent.files, sent.standing, sent.busy, None)
 
-    yield from _in_parallel(
-        [partial(send, run, found) for run, found in zip(runs, asked, strict=True)],
-        jobs,
-        stop,
-    )
+    calls = [partial(send, run, found) for run, found in zip(runs, asked, strict=True)]
+    try:
+        yield from _in_parallel(calls, jobs, stop)
+    finally:
+        ending.set()
+
+
+def _ask(
+    runs: Sequence[RunFolder], destination: Destination, restore: bool
+) -> list[Positions | StoreError]:
+    """Where the remote stands with all runs; whether it answers is noted in their store."""
+    remote = destination.remote
+    stores = {run.path.parents[2] for run in runs}
+    try:
+        names = [destination.name(run) for run in runs]
+        found = remote.positions(names, restore=restore)
+    except (RemoteUnavailable, NotSignedIn) as error:
+        for path in stores:
+            note_trouble(path, remote.name, error.message)
+        raise
+    for path in stores:
+        clear_trouble(path, remote.name)
+    return found
 
 
 def _known(run: RunFolder, target: Target) -> Standing | None:
@@ -155,18 +174,15 @@ def _in_parallel(
     left = iter(calls)
     underway: set[Future[Outcome]] = set()
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="runstore-sync") as pool:
-        try:
-            while True:
-                while len(underway) < jobs and not stop.is_set():
-                    call = next(left, None)
-                    if call is None:
-                        break
-                    underway.add(pool.submit(call))
-                if not underway:
-                    return
-                # Waited for with a time, for a thread that waits for ever takes no Ctrl-C.
-                done, underway = wait(underway, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            stop.set()
+        while True:
+            while len(underway) < jobs and not stop.is_set():
+                call = next(left, None)
+                if call is None:
+                    break
+                underway.add(pool.submit(call))
+            if not underway:
+                return
+            # Waited for with a time, for a thread that waits for ever takes no Ctrl-C.
+            done, underway = wait(underway, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()

@@ -11,22 +11,28 @@ from store.reading import reading
 from store.settings import Settings
 from store.sync.cursors import Standing, Target, standing, targets
 from store.sync.remotes import RemoteEntry, default_remote, remotes
+from store.sync.troubles import read_trouble
 
 FOLDER: Final = "folder:"
 
 
 class Place(NamedTuple):
-    """A run at a target; `remote` is its name or address, for people."""
+    """A run at a target; `remote` is its name or address, for people.
+
+    `trouble`: why the remote could not be reached, where that is so since the last try.
+    """
 
     remote: str
     target: Target
     standing: Standing
+    trouble: str | None
 
 
 class KnownRemotes:
     """The remotes of a store by what their cursors are filed under."""
 
     def __init__(self, store: StoreFolder, settings: Settings) -> None:
+        self._store_path = store.path
         self._names: dict[str, str] = {}
         try:
             entries = remotes(store)
@@ -34,8 +40,12 @@ class KnownRemotes:
         except UsageError:
             entries, default = [], None
         for entry in (*entries, *([default] if default else [])):
-            self._names[_filed_under(entry)] = entry.name or entry.address
-        self._default = _filed_under(default) if default else None
+            self._names[filed_under(entry)] = entry.name or entry.address
+        self._default = filed_under(default) if default else None
+
+    def _trouble(self, remote: str) -> str | None:
+        trouble = read_trouble(self._store_path, remote)
+        return trouble.error if trouble else None
 
     def places_of(self, run: RunFolder) -> list[Place]:
         """Where the run was ever sent to, and the default remote."""
@@ -48,12 +58,18 @@ class KnownRemotes:
         except (StoreError, sqlite3.Error, OSError):
             return []
         return [
-            Place(self._names.get(target.remote) or there.place or target.remote, target, there)
+            Place(
+                self._names.get(target.remote) or there.place or target.remote,
+                target,
+                there,
+                self._trouble(target.remote),
+            )
             for target, there in known
         ]
 
 
-def _filed_under(entry: RemoteEntry) -> str:
+def filed_under(entry: RemoteEntry) -> str:
+    """What the cursors of a remote are filed under (see `Remote.name`)."""
     if entry.url is not None:
         return entry.url
     assert entry.folder is not None

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,8 +16,11 @@ import pytest
 from store.api.cli import COMMANDS, cli
 from tests.cli.program import call
 from tests.helpers import run_script
+from tests.servers import RunningServer, make_key, running_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+SERVER = "https://runs.example.org"
+SHOWN_KEY = "st-31f72170"
 UNSTABLE = re.compile(r"[0-9.,]+( [kM]?B| [smh]\b)?|-{2,}|\S*(/|node1)\S*|\s+")
 
 
@@ -55,7 +59,15 @@ def stable(lines: list[str]) -> list[list[str]]:
     return [(line if line == "..." else UNSTABLE.sub(" ", line)).split() for line in lines]
 
 
-def test_what_the_page_shows_is_what_happens(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+def test_what_the_page_shows_is_what_happens(tmp_path: Path, server: RunningServer) -> None:
+    key = make_key(server, "ann")
+    (tmp_path / "key.txt").write_text(f"{key}\n")
     (script,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     run_script(script, tmp_path)
     (tmp_path / "bin").mkdir()
@@ -65,9 +77,14 @@ def test_what_the_page_shows_is_what_happens(tmp_path: Path) -> None:
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     for command, expected in transcripts():
         done = subprocess.run(
-            ["sh", "-c", command],
+            ["sh", "-c", command.replace(SERVER, server.url)],
             cwd=tmp_path,
-            env={**os.environ, "PATH": path, "COLUMNS": "80"},
+            env={
+                **os.environ,
+                "PATH": path,
+                "COLUMNS": "80",
+                "STORE_SERVER_DATA": os.fspath(server.data),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -76,7 +93,8 @@ def test_what_the_page_shows_is_what_happens(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         told = stable(expected)
-        shown = stable(done.stdout.replace(platform.node(), "node1").splitlines())
+        said = done.stdout.replace(platform.node(), "node1").replace(key[:11], SHOWN_KEY)
+        shown = stable(said.replace(server.url, SERVER).splitlines())
         if told[-1:] == [["..."]]:
             told, shown = told[:-1], shown[: len(told) - 1]
         if command == "store show mlp-2":  # what it says of the machine differs

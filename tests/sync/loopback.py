@@ -9,7 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from json import dumps
+from typing import Final
 
+import pytest
+
+from store.errors import StoreError
+from store.sync.http import Connection
+
+KEY: Final = "st-" + "0123456789" * 4
+QUICK: Final = 0.25
+"""Seconds until a client gives up."""
 Talk = Callable[["Caller"], None]
 
 
@@ -137,6 +146,27 @@ def error(status: int, code: str, message: str = "no", **facts: object) -> bytes
     """An error as a Runstore server tells it."""
     said = {"code": code, "message": message, "hint": None, **facts}
     return in_json(status, {"error": said})
+
+
+def close_at_once(caller: Caller) -> None:
+    caller.socket.close()
+
+
+OK: Final = in_json(200, {"fine": True})
+CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def ask(url: str, key: str | None = None) -> StoreError:
+    """The error that a request to `url` ends in."""
+    with Connection(url, key) as connection, pytest.raises(StoreError) as caught:
+        connection.request("GET", "/api/v1", timeout=QUICK)
+    return caught.value
+
+
+def fails(data: bytes) -> StoreError:
+    """The error that an answer of these bytes ends in."""
+    with serving(answering(data)) as server:
+        return ask(server.url)
 
 
 def header(head: str, name: str) -> str | None:

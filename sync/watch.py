@@ -1,0 +1,213 @@
+"""Watch: send what comes, as it comes.
+
+Runs whose files look as they did when they were last in order cost three stats; runs that have
+journals are looked into, for a row in a mapped journal changes nothing outside. The remote is
+asked again for everything now and then, because it may have been put back from a backup.
+
+A remote that does not answer is left alone for longer and longer; a run that is refused is tried
+again seldom, and does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from store.errors import RemoteUnavailable, StoreError
+from store.fold import fold
+from store.locks import life_of
+from store.paths import RunFolder
+from store.reading import reading
+from store.scan import Mark, is_quiet, is_settled, lives, scan_run
+from store.sync.cursors import Target, read_cursors, standing
+from store.sync.engine import SECTIONS, Tell
+from store.sync.remote import Remote
+from store.sync.retry import Backoff
+from store.sync.runner import JOBS, Destination, Outcome, send_runs
+from store.sync.wire import Batch, RunName, Section
+
+TICK_SECONDS: Final = 0.5
+"""Between two looks at the runs that have journals."""
+SCAN_SECONDS: Final = 1.5
+"""Between two looks at all runs."""
+RECHECK_SECONDS: Final = 900.0
+SIGN_SECONDS: Final = 20.0
+"""Between two words to the remote that a writer lives: see `store.state.SILENT_SECONDS`."""
+FOLD_SECONDS: Final = 2.0
+REFUSED_SECONDS: Final = 300.0
+
+
+class _Known:
+    """What the watch remembers of a run."""
+
+    def __init__(self) -> None:
+        self.stamp: str | None = None
+        self.marks: dict[str, Mark] = {}
+        self.told = 0.0
+        self.backoff = Backoff(base=5.0, cap=REFUSED_SECONDS)
+
+
+class Watch:
+    """Sends the runs that `runs()` gives, until it is stopped or nothing is left to do."""
+
+    def __init__(
+        self,
+        runs: Callable[[], Iterable[RunFolder]],
+        destination: Destination,
+        *,
+        jobs: int = JOBS,
+        tell: Tell | None = None,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,  # noqa: ARG005
+        on_failure: Callable[[RemoteUnavailable, float], None] = lambda error, wait: None,  # noqa: ARG005
+    ) -> None:
+        self._runs = runs
+        self._destination = destination
+        self._jobs = jobs
+        self._tell = tell
+        self._on_outcome = on_outcome
+        self._on_failure = on_failure
+        self._known: dict[str, _Known] = {}
+        self._folders: dict[str, RunFolder] = {}
+        self._backoff = Backoff()
+
+    def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
+        """Watch. With `until_idle` it ends when no writer lives and nothing more can be sent.
+
+        Raises:
+            NotSignedIn: the key does not count, or not any more.
+        """
+        scan_at = recheck_at = time.monotonic()
+        while not stop.is_set():
+            now = time.monotonic()
+            if now >= scan_at:
+                self._folders = {run.key: run for run in self._runs()}
+                scan_at = now + SCAN_SECONDS
+            wanted = self._wanted(every=now >= recheck_at)
+            if wanted and not self._backoff.left:
+                if not self._send(wanted, stop):
+                    continue
+                recheck_at = time.monotonic() + RECHECK_SECONDS if now >= recheck_at else recheck_at
+            elif until_idle and not wanted and self._is_idle():
+                return
+            self._give_signs(stop)
+            stop.wait(max(TICK_SECONDS, min(self._backoff.left, SCAN_SECONDS)))
+
+    # -- which ---------------------------------------------------------------------------------
+
+    def _wanted(self, *, every: bool) -> list[RunFolder]:
+        for key in self._known.keys() - self._folders.keys():
+            del self._known[key]
+        return [run for run in self._folders.values() if self._is_wanted(run, every)]
+
+    def _is_wanted(self, run: RunFolder, every: bool) -> bool:
+        known = self._known.setdefault(run.key, _Known())
+        if known.backoff.left:
+            return False
+        seen = scan_run(str(run.path))
+        if seen is None:
+            return False
+        if not every and known.stamp == seen.stamp and is_quiet(run, known.marks):
+            return False
+        return self._look_into(run, known) or every
+
+    def _look_into(self, run: RunFolder, known: _Known) -> bool:
+        """Fold, and see whether anything is unsent; if not, remember how that looks."""
+        with contextlib.suppress(StoreError, OSError, sqlite3.Error):
+            if run.segments():
+                fold(run, timeout=FOLD_SECONDS)
+            moment = time.time_ns()
+            seen = scan_run(str(run.path))
+            life = lives(run, run.segments())
+            with reading(run) as connection:
+                there = standing(connection, self._destination.target(run))
+                bookmarks = connection.execute(
+                    "SELECT uuid, segment, offset FROM source"
+                ).fetchall()
+            known.marks = {
+                uuid: (segment, offset, life[uuid])
+                for uuid, segment, offset in bookmarks
+                if uuid in life
+            }
+            if there.unsent or there.tried is None or there.files or there.error:
+                return True
+            known.stamp = seen.stamp if seen and is_settled(seen, moment) else None
+        return False
+
+    def _is_idle(self) -> bool:
+        return not any(_is_written(run) for run in self._folders.values()) and all(
+            known.stamp is not None or known.backoff.failures for known in self._known.values()
+        )
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def _send(self, runs: list[RunFolder], stop: threading.Event) -> bool:
+        """Send; False when the remote does not answer."""
+        try:
+            for outcome in send_runs(
+                runs,
+                self._destination,
+                jobs=self._jobs,
+                attempts=1,
+                stop=stop,
+                tell=self._tell,
+            ):
+                self._note(outcome)
+        except RemoteUnavailable as error:
+            self._on_failure(error, self._backoff.failed(error))
+            return False
+        self._backoff.succeeded()
+        return True
+
+    def _note(self, outcome: Outcome) -> None:
+        known = self._known.setdefault(outcome.run.key, _Known())
+        known.told = time.monotonic()
+        error = outcome.error or (outcome.standing and outcome.standing.error)
+        if isinstance(outcome.error, RemoteUnavailable):
+            self._on_failure(outcome.error, self._backoff.failed(outcome.error))
+        elif error or outcome.busy:
+            known.backoff.failed()
+        else:
+            known.backoff.succeeded()
+        self._on_outcome(outcome)
+
+    def _give_signs(self, stop: threading.Event) -> None:
+        """Tell the remote of writers that live and have logged nothing for a while."""
+        if self._backoff.left:
+            return
+        for key, known in self._known.items():
+            run = self._folders.get(key)
+            due = time.monotonic() - known.told > SIGN_SECONDS
+            if stop.is_set() or run is None or not due or not _is_written(run):
+                continue
+            known.told = time.monotonic()
+            try:
+                _send_signs(run, self._destination.remote, self._destination.target(run))
+            except RemoteUnavailable as error:
+                self._on_failure(error, self._backoff.failed(error))
+                return
+            except (StoreError, OSError, sqlite3.Error):
+                known.backoff.failed()
+
+
+def _is_written(run: RunFolder) -> bool:
+    return any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
+
+
+def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:
+    """Tell the remote which writers of `run` live, where it has all of their rows."""
+    with reading(run) as connection:
+        cursors = read_cursors(connection, target)
+        sources = connection.execute("SELECT uuid, kind, position FROM source").fetchall()
+    sections = [
+        Section(uuid, kind, position + 1, [], [], [], [], [], [], [], [], True)
+        for uuid, kind, position in sources
+        if cursors.get(uuid, (0, b""))[0] == position and life_of(run.own(uuid)) == "alive"
+    ]
+    if sections:
+        name = RunName(target.entity, target.project, run.id)
+        batch = Batch(name, run.store_id, sections[:SECTIONS])
+        remote.send(batch, restore=False, progress=lambda _: None)

@@ -52,7 +52,7 @@ FIELDS: Final = (
 @click.option("--limit-rate", metavar="BYTES", help="Bytes a second at most, such as 500k or 2M.")
 @click.option("--watch", is_flag=True, help="Go on: send rows and runs as they come.")
 @click.option("--until-idle", is_flag=True, help="With --watch: end once nothing is left to send.")
-@click.option("--agent", is_flag=True, hidden=True)
+@click.option("--agent", is_flag=True, hidden=True, help="Send what is queued, in the background.")
 @output_options
 def sync(
     runs: tuple[str, ...],
@@ -69,7 +69,7 @@ def sync(
     agent: bool,
     output: OutputFormat,
 ) -> None:
-    """Send rows and files that a remote does not have yet.
+    """Send what a remote does not have yet: rows and files.
 
     Live runs included. May be interrupted and repeated at any moment. Rows count as sent once the
     remote has them on its disk. Exits with 3 while anything remains unsent, with 5 where the key

@@ -185,9 +185,9 @@ def clean(
     keep_last: int,
     yes: bool,
 ) -> None:
-    """Remove runs here that a remote was found to have, row by row.
+    """Remove runs here that a remote has.
 
-    Every row is hashed again on both sides before. A run that is being written, has unsent rows or
+    Every row is hashed again on both sides before that. A run that is being written, has unsent rows or
     differs in anything is kept. `store pull` brings a run back; `store.init(id=...)` goes on with
     it where it was.
     """

@@ -123,7 +123,7 @@ def logout(url: str | None) -> None:
 @click.option("--verify", is_flag=True, help="Ask the server whether the key is good.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object.")
 def whoami(url: str | None, verify: bool, as_json: bool) -> None:
-    """Say which server is meant, which key it gets, and where the key comes from.
+    """Say which key a server gets, and where the key comes from.
 
     Exits with 5 where there is no key, or (with --verify) where the server does not take it.
     """

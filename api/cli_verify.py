@@ -187,9 +187,9 @@ def clean(
 ) -> None:
     """Remove runs here that a remote has.
 
-    Every row is hashed again on both sides before that. A run that is being written, has unsent rows or
-    differs in anything is kept. `store pull` brings a run back; `store.init(id=...)` goes on with
-    it where it was.
+    Every row is hashed again on both sides before that. A run that is being written, has unsent
+    rows or differs in anything is kept. `store pull` brings a run back; `store.init(id=...)` goes
+    on with it where it was.
     """
     span = parse_span(older_than)
     with open_store() as store:

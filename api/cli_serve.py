@@ -9,8 +9,6 @@ import click
 from store.api.shell import example, say, visible
 from store.errors import StoreError, UsageError
 
-DATA_HELP = "The server's folder."
-
 
 def default_data() -> Path:
     """Where a server keeps its data if nothing is said."""

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from store.server import account_routes as accounts
-from store.server import ingest
+from store.server import events, files, ingest, openapi, reading, rows, series
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -47,6 +47,7 @@ class Endpoint(NamedTuple):
 V1: Final = "/api/v1"
 _MEMBERS: Final = f"{V1}/entities/{{entity}}/members"
 _PROJECT: Final = f"{V1}/projects/{{entity}}/{{project}}"
+_RUN: Final = f"{V1}/runs/{{entity}}/{{project}}/{{run}}"
 
 ROUTES: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", V1, accounts.about, Need.ANYBODY),
@@ -70,4 +71,18 @@ ROUTES: Final[tuple[Endpoint, ...]] = (
     Endpoint("POST", f"{V1}/batches", ingest.batches, Need.INGEST),
     Endpoint("POST", f"{V1}/blobs/missing", ingest.missing_blobs, Need.INGEST),
     Endpoint("PUT", f"{V1}/blobs/{{sha256}}", ingest.put_blob, Need.INGEST),
+    Endpoint("GET", f"{V1}/openapi.json", openapi.show_openapi, Need.ANYBODY),
+    Endpoint("GET", f"{V1}/projects", reading.list_projects, Need.ANYBODY),
+    Endpoint("GET", _PROJECT, reading.show_project, Need.READ_PROJECT),
+    Endpoint("GET", f"{_PROJECT}/runs", reading.list_runs, Need.READ_PROJECT),
+    Endpoint("GET", f"{_PROJECT}/series", series.show_project_series, Need.READ_PROJECT),
+    Endpoint("GET", _RUN, reading.show_run, Need.READ_PROJECT),
+    Endpoint("DELETE", _RUN, reading.delete_run, Need.CHANGE_PROJECT),
+    Endpoint("GET", f"{_RUN}/rows", rows.list_rows, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/series", series.show_series, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/console", files.show_console, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/files", files.list_files, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/files/{{name:path}}", files.show_file, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/blobs/{{sha256}}", files.show_blob, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/events", events.show_events, Need.READ_PROJECT),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -122,7 +122,7 @@ def test_names_of_users_and_teams(accounts: Accounts, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Ann", "-a", ".a", "_a", "a/b", "a b", "n" * 65, "é", "a\n", "a\x00", "../x", "ａ", "*"],
+    ["", "Ann", "-a", ".a", "_a", "a/b", "a b", "n" * 65, "\u00e9", "a\n", "a\x00", "../x", "*"],
 )
 def test_names_that_cannot_be_say_why(accounts: Accounts, name: str) -> None:
     for make in (accounts.create_user, accounts.create_team):
@@ -183,7 +183,7 @@ def test_a_key_is_found_by_its_text_alone(accounts: Accounts) -> None:
     assert accounts.find_key(text[:-1]) is None
     assert accounts.keys("nobody") == []
     plan = accounts._rows("EXPLAIN QUERY PLAN SELECT 1 FROM keys WHERE hash = ?", b"")
-    assert "USING INDEX" in plan[0][-1]
+    assert "(hash=?)" in plan[0][-1]
 
 
 @pytest.mark.parametrize(("moved", "reason"), [(59.0, None), (60.0, "expired"), (1e9, "expired")])
@@ -245,17 +245,12 @@ def test_the_use_of_a_key_is_written_down_once_a_minute(accounts: Accounts, cloc
         assert accounts.key(record.id).last_used == NOW + told
 
 
-def test_a_key_counts_while_another_process_writes(tmp_path: Path, accounts: Accounts) -> None:
+def test_a_key_counts_while_somebody_else_writes(accounts: Accounts) -> None:
     accounts.create_user("ann")
     text, record = accounts.create_key("ann", ("read",))
-    other = sqlite3.connect(tmp_path / "accounts.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with accounts._database._lock.hold(5):
-        began = time.monotonic()
-        assert accounts.find_key(text) is not None
-        assert time.monotonic() - began < 5
-    other.execute("ROLLBACK")
-    other.close()
+    with ThreadPoolExecutor(1) as pool, accounts._database.writing():
+        asked = pool.submit(Access(accounts, clock=lambda: NOW).identify, f"Bearer {text}")
+        assert asked.result(timeout=60).user == "ann"
     assert accounts.key(record.id).last_used is None
 
 
@@ -296,15 +291,16 @@ def test_somebody_can_always_administer_the_server(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("what", ["user", "key", "change", "delete", "revoke", "create_key"])
 def test_what_is_not_there_is_told(accounts: Accounts, what: str) -> None:
+    asked: dict[str, Callable[[], object]] = {
+        "user": lambda: accounts.user("ann"),
+        "key": lambda: accounts.key("0"),
+        "change": lambda: accounts.change_user("ann", disabled=True),
+        "delete": lambda: accounts.delete_user("ann"),
+        "revoke": lambda: accounts.revoke_key("0"),
+        "create_key": lambda: accounts.create_key("ann", ("read",)),
+    }
     with pytest.raises(Problem) as caught:
-        {
-            "user": lambda: accounts.user("ann"),
-            "key": lambda: accounts.key("0"),
-            "change": lambda: accounts.change_user("ann", disabled=True),
-            "delete": lambda: accounts.delete_user("ann"),
-            "revoke": lambda: accounts.revoke_key("0"),
-            "create_key": lambda: accounts.create_key("ann", ("read",)),
-        }[what]()
+        asked[what]()
     assert code_of(caught) == (404, "not_found")
 
 

@@ -22,7 +22,17 @@ ORDER = [
     {"settings", "settings_sources", "disk", "row", "jsontext"},
     {"paths", "journal"},
     {"locks"},
-    {"writer", "keeper", "schema", "stretch", "batch", "materialize", "reread", "absorb"},
+    {
+        "writer",
+        "backlog",
+        "keeper",
+        "schema",
+        "stretch",
+        "batch",
+        "materialize",
+        "reread",
+        "absorb",
+    },
     {"database"},
     {"fold", "rebuild"},
 ]

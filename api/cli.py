@@ -48,7 +48,11 @@ COMMANDS: Final = {
     "login": Entry("store.api.cli_remote:login", "Sync", "Sign in at a server."),
     "logout": Entry("store.api.cli_remote:logout", "Sync", "Forget the key for a server."),
     "whoami": Entry("store.api.cli_remote:whoami", "Sync", "Say which key a server gets."),
-    "remote": Entry("store.api.cli_remote:remote", "Sync", "Name the servers and folders that this store's runs go to."),
+    "remote": Entry(
+        "store.api.cli_remote:remote",
+        "Sync",
+        "Name the servers and folders that this store's runs go to.",
+    ),
     "serve": Entry("store.api.cli_serve:serve", "Server", "Serve runs to other machines."),
     "admin": Entry("store.api.cli_admin:admin", "Server", "Manage who may use a server."),
     "config": Entry("store.api.cli_settings:config", "Set up", "Show or change settings."),

@@ -14,6 +14,7 @@ import click
 
 from store.api.output import OutputFormat, format_age, format_size, output_options, write_rows
 from store.api.shell import example, moment, open_store, plural, say
+from store.cleaned import cleaned_runs
 from store.errors import UsageError
 from store.jsontext import from_json
 from store.outline import RunLine, flatten
@@ -150,7 +151,7 @@ def ls(
         store.refresh()
         every = [Run(line) for line in store.catalogue.lines()]
         wanted = None if condition is None else _matching(store, condition)
-        where = store.path
+        where = store.folder
     runs = [
         run
         for run in every
@@ -165,9 +166,12 @@ def ls(
         runs = sort_runs(runs, sort)
     chosen = runs[:limit]
     write_listing(chosen, columns, output)
-    if not every:
-        say(f"no runs in {where} yet")
-    elif not runs:
+    removed = sum(1 for _ in cleaned_runs(where))
+    if removed:
+        say(f"{plural(removed, 'run')} cleaned: `store pull` brings them back")
+    if not every and not removed:
+        say(f"no runs in {where.path} yet")
+    elif every and not runs:
         say(f"none of {plural(len(every), 'run')} matches")
 
 

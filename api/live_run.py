@@ -329,7 +329,7 @@ class Run:
             # Forget only afterwards: until END is written a fork must still stop at this writer.
             complete = tended.finish({"state": self._state, "exit_code": int(exit_code)})
             keeper.forget(tended)
-            is_sent = self._uploading is not None and self._uploading.finish(self._say)
+            is_sent = self._uploading is not None and self._uploading.finish()
             self._say_goodbye(complete, is_sent)
         if self._on_end is not None:
             self._on_end(self)

@@ -150,7 +150,7 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
         run._say(f"the disk of {store.path} takes nothing yet: rows wait in memory")
     _announce(run, store)
     if is_configured(store, settings):
-        run._uploading = Uploading(store, run_folder, settings, run._warn)
+        run._uploading = Uploading(store, run_folder, settings, run._say, run._warn)
         run._uploading.start()
     if not known.is_live:
         _collect_provenance(run)
@@ -238,7 +238,7 @@ def _announce(run: Run, store: StoreFolder) -> None:
         return
     what = "goes on with" if run.resumed else "logs to"
     run._say(f"run {run.name} ({run.id}) of project {run.project} {what} {store.path}")
-    if run.settings.mode == "online" and run.settings.url is None:
+    if run.settings.mode == "online" and not is_configured(store, run.settings):
         run._say('warning: mode="online", but no server is configured: going on offline')
 
 

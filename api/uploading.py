@@ -38,10 +38,13 @@ def is_configured(store: StoreFolder, settings: Settings) -> bool:
 class Uploading:
     """A run and its remote."""
 
-    def __init__(self, store: StoreFolder, run: RunFolder, settings: Settings, warn: Warn) -> None:
+    def __init__(
+        self, store: StoreFolder, run: RunFolder, settings: Settings, say: Say, warn: Warn
+    ) -> None:
         self._store = store
         self._run = run
         self._settings = settings
+        self._say = say
         self._warn = warn
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,6 +74,9 @@ class Uploading:
             else:
                 self._start_process()
             self._is_started = True
+            place = url_of(self._store, self._run, self._settings) or entry.address
+            if self._settings.label in (None, "rank-0"):
+                self._say(f"its rows go to {place}")
         except (StoreError, OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             self._warn(
@@ -143,7 +149,7 @@ class Uploading:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def finish(self, say: Say) -> bool:
+    def finish(self) -> bool:
         """Wait until all is acknowledged, at most settings.finish_timeout; says what remains.
 
         Gives whether everything is there.
@@ -166,14 +172,14 @@ class Uploading:
                 break
             if last is not None and time.time() - told > TELL_SECONDS:
                 told = time.time()
-                say(f"{last.unsent:,} rows are on their way")
+                self._say(f"{last.unsent:,} rows are on their way")
             time.sleep(POLL_SECONDS)
         self._stop.set()
         if last is not None and last.is_synced:
             return True
         remains = f"{last.unsent:,} rows" if last is not None else "rows"
         reason = f": {trouble}" if trouble else ""
-        say(f"{remains} are not sent yet{reason}; `store status` shows how it goes on")
+        self._say(f"{remains} are not sent yet{reason}; `store status` shows how it goes on")
         return False
 
     def _trouble(self) -> str | None:

@@ -199,7 +199,7 @@ class Settings:
     )
     start_method: StartMethod | None = field(
         default=None,
-        metadata=_about("known from wandb, without effect", _START_METHOD, "WANDB_START_METHOD"),
+        metadata=_about("thread: as agent = thread", _START_METHOD, "WANDB_START_METHOD"),
     )
     finish_timeout: float = field(
         default=30.0, metadata=_about("longest wait in finish(), in seconds", SECONDS)

@@ -51,7 +51,7 @@ COMMANDS: Final = {
     "remote": Entry(
         "store.api.cli_remote:remote",
         "Sync",
-        "Name the servers and folders that this store's runs go to.",
+        "Name the servers and folders that runs go to.",
     ),
     "serve": Entry("store.api.cli_serve:serve", "Server", "Serve runs to other machines."),
     "admin": Entry("store.api.cli_admin:admin", "Server", "Manage who may use a server."),

@@ -173,7 +173,7 @@ def _shown(value: Any) -> str:
     epilog=example("a server for this store's runs", "store remote add main https://r.example.org")
 )
 def remote() -> None:
-    """Name the servers and folders that this store's runs go to.
+    """Name the servers and folders that runs go to.
 
     The default one is the url of the settings, else the one that was made it, else the only one.
     """

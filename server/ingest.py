@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -45,9 +45,10 @@ class OpenRuns:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def writing(self, run: RunFolder) -> Iterator[RunDatabase]:
-        """The database of `run`, made when it is not there, under its lock."""
+    def writing(self, run: RunFolder, check: Callable[[], None]) -> Iterator[RunDatabase]:
+        """The database of `run`, made when it is not there, under its lock, if `check` agrees."""
         with run_lock(run.lock).hold(LOCK_SECONDS):
+            check()
             database = self._take(run)
             try:
                 yield database
@@ -174,7 +175,7 @@ def take_batch(server: Server, caller: Caller, data: bytes, *, restore: bool) ->
         Graves(server.store.path).remove(*batch.run)
     server.accounts.ensure_project(entity, project)
     try:
-        return _absorb(run, batch, server)
+        return _absorb(run, batch, server, restore=restore)
     except GapError as error:
         raise Problem(
             409,
@@ -196,10 +197,11 @@ def _decode(data: bytes) -> Batch:
         raise Problem(422, "bad_batch", f"the batch cannot be read: {error}") from error
 
 
-def _absorb(run: RunFolder, batch: Batch, server: Server) -> Received:
+def _absorb(run: RunFolder, batch: Batch, server: Server, *, restore: bool) -> Received:
     is_new = not run.path.is_dir()
     run.path.mkdir(parents=True, exist_ok=True)
-    with open_runs.writing(run) as database:
+    # Asked again under the lock: nobody can delete the run now.
+    with open_runs.writing(run, lambda: _require_not_gone(server, batch.run, restore)) as database:
         received = absorb_batch(database, batch)
     if is_new:
         sync_folder(run.path)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 from store.errors import EntityUnknown, NotAllowed, RemoteRefused, RemoteUnavailable, StoreError
 from store.sync.address import path_of
@@ -173,8 +172,10 @@ class HttpRemote:
             return None
         return sections[0]
 
-    def fetch_blob(self, run: RunName, sha256: str, path: Path, progress: Progress) -> None:
-        where = f"{API}/runs{path_of(*run)}/blobs/{quote(sha256)}"
+    def fetch_file(
+        self, run: RunName, name: str, sha256: str, path: Path, progress: Progress
+    ) -> None:
+        where = f"{API}/runs{path_of(*run)}/files{path_of(*name.split('/'))}"
         with (
             self._connection.stream("GET", where, timeout=SEND_SECONDS) as answer,
             path.open("wb") as file,

@@ -103,12 +103,14 @@ def _pull_files(
     store: StoreFolder, folder: RunFolder, remote: Remote, run: RunName, tell: Tell
 ) -> int:
     blobs = Blobs(store, folder.entity)
-    sizes = dict(wanted_files(folder).values())
+    names = {sha256: name for name, (sha256, _) in wanted_files(folder).items()}
     fetched = 0
-    for sha256 in blobs.missing(sizes):
+    for sha256 in blobs.missing(names):
         with _scratch(folder) as path:
             try:
-                remote.fetch_blob(run, sha256, path, lambda count: tell(Told(bytes=count)))
+                remote.fetch_file(
+                    run, names[sha256], sha256, path, lambda count: tell(Told(bytes=count))
+                )
             except StoreError:
                 continue  # not there yet, or not for us to see: the next pull looks again
             blobs.discard(sha256)

@@ -84,8 +84,10 @@ class Remote(Protocol):
         """The rows of a run behind the given positions, in sections that follow each other."""
         ...
 
-    def fetch_blob(self, run: RunName, sha256: str, path: Path, progress: Progress) -> None:
-        """Fetch a file's content into `path`, verified."""
+    def fetch_file(
+        self, run: RunName, name: str, sha256: str, path: Path, progress: Progress
+    ) -> None:
+        """Fetch the content of the file `name` into `path`, verified."""
         ...
 
     def close(self) -> None:

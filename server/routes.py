@@ -83,6 +83,5 @@ ROUTES: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", f"{_RUN}/console", files.show_console, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/files", files.list_files, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/files/{{name:path}}", files.show_file, Need.READ_PROJECT),
-    Endpoint("GET", f"{_RUN}/blobs/{{sha256}}", files.show_blob, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/events", events.show_events, Need.READ_PROJECT),
 )

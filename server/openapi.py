@@ -1,0 +1,343 @@
+"""The OpenAPI 3.1 document, made from the table of routes: GET /api/v1/openapi.json.
+
+What a handler takes and gives stands in `OPERATIONS`, under the handler's name; what everybody
+takes and gives (path, key, errors) is made from the table itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.responses import Response
+
+from store import __version__
+from store.server.library import answer
+from store.server.selection import LIMIT
+from store.server.series import CONTENT_TYPE as SERIES
+from store.server.series import MAX_COLUMNS
+from store.sync.wire import CONTENT_TYPE as BATCH
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from store.server.routes import Endpoint
+
+Schema = dict[str, Any]
+_JSON: Final = "application/json"
+_BYTES: Final = "application/octet-stream"
+
+
+def _typed(kind: str, text: str = "", **more: object) -> Schema:
+    return {"type": kind, **({"description": text} if text else {}), **more}
+
+
+def _object(words: str = "", **fields: Schema) -> Schema:
+    """An object: `words` are name:kind (see KINDS), without a kind a text; ? = it may be null."""
+    pairs = [word.partition(":")[::2] for word in words.split()]
+    simple = {name: KINDS[kind.rstrip("?")] for name, kind in pairs}
+    for name, kind in pairs:
+        if kind.endswith("?"):
+            simple[name] = {**simple[name], "type": [simple[name]["type"], "null"]}
+    return {"type": "object", "properties": {**simple, **fields}}
+
+
+def _list(items: Schema, text: str = "") -> Schema:
+    return _typed("array", text, items=items)
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _map(values: Schema, text: str = "") -> Schema:
+    return _typed("object", text, additionalProperties=values)
+
+
+TEXT: Final = _typed("string")
+WHOLE: Final = _typed("integer")
+NUMBER: Final = _typed("number")
+FLAG: Final = _typed("boolean")
+ANYTHING: Final[Schema] = {}
+TIME: Final = _typed("number", "seconds since 1970")
+TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+KINDS: Final = {
+    "": TEXT,
+    "text": TEXT,
+    "whole": WHOLE,
+    "number": NUMBER,
+    "flag": FLAG,
+    "time": TIME,
+    "object": _typed("object"),
+    "any": ANYTHING,
+}
+RUN_NAME: Final = _list(TEXT, "entity, project, run")
+POSITION: Final = _list(ANYTHING, "the number of the last row, and the digest up to it in hex")
+POSITIONS: Final = _map(POSITION, "by source uuid")
+
+
+class Operation(NamedTuple):
+    """What a handler takes and gives: `query` by name, media types with their schemas."""
+
+    query: Mapping[str, Schema] = MappingProxyType({})
+    body: Mapping[str, Schema] = MappingProxyType({})
+    gives: Mapping[str, Schema] = MappingProxyType({})
+    status: int = 200
+    summary: str | None = None
+
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Problem": _object(error=_object("code message hint:text? retry_after:number")),
+    "Project": _object(
+        "entity name visibility created:time member:flag runs:whole running:whole updated:time?"
+    ),
+    "Run": _object(
+        "entity project id name state created:time? updated:time? ended:time? group:text?"
+        " job_type:text? notes:text? rows:whole steps:whole? points:whole size:whole"
+        " writers:whole stubs:whole config:object summary:object",
+        tags=_list(TEXT),
+        nan=_list(TEXT, "keys of the summary that are NaN, which JSON cannot say"),
+        **{name: _typed("string", "for members") for name in ("host", "commit")},
+    ),
+    "Source": _object(
+        "uuid kind label:text? parent:text? position:whole digest step:whole? state"
+        " exit_code:whole? opened:time? latest:time?",
+        **{name: _typed("string", "for members") for name in ("host", "pid", "store")},
+    ),
+    "Metric": _object("key points:whole min:number? max:number? last:any"),
+    "Series": _object(
+        "x from:number to:number points:whole",
+        missing=_list(TEXT),
+        series=_list(
+            _object(
+                "run key total:whole",
+                x=_list(NUMBER),
+                y=_list({"type": ["number", "null"]}, "null is NaN"),
+            )
+        ),
+    ),
+    "Line": _object("seq:whole time:time stream text source writer:text?"),
+    "File": _object("name size:whole? sha256:text? here:flag"),
+    "User": _object("name admin:flag disabled:flag created:time"),
+    "Key": _object(
+        "id prefix user label:text? created:time expires:time? last_used:time? revoked:time?",
+        scopes=_list(TEXT),
+    ),
+    "Entity": _object("name kind created:time role:text?"),
+    "Member": _object("entity project:text? user role"),
+}
+
+_SERIES_QUERY: Final[dict[str, Schema]] = {
+    "key": _list(TEXT, "names of metrics"),
+    "points": _typed("integer", "pixel columns of the chart", maximum=MAX_COLUMNS, default=1000),
+    "from": _typed("number", "where the chart begins, in units of x"),
+    "to": _typed("number", "where it ends"),
+    "x": _typed("string", enum=["step", "time", "relative"]),
+    "source": _typed("string", "only what this source logged"),
+    "type": _typed("string", "of y in a binary answer", enum=["float64", "float32"]),
+}
+_SERIES: Final = {_JSON: _ref("Series"), SERIES: _typed("string", format="binary")}
+_FILE: Final = {_BYTES: _typed("string", format="binary")}
+_MADE: Final = 201
+_GONE: Final = 204
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "about": Operation(
+        gives={_JSON: _object("name version", wire=_list(WHOLE), limits=_map(WHOLE))}
+    ),
+    "me": Operation(
+        gives={
+            _JSON: _object(
+                "user admin:flag default_entity", key=_ref("Key"), entities=_list(_ref("Entity"))
+            )
+        }
+    ),
+    "list_users": Operation(gives={_JSON: _object(users=_list(_ref("User")))}),
+    "create_user": Operation(
+        body={_JSON: _object("name admin:flag")}, gives={_JSON: _ref("User")}, status=_MADE
+    ),
+    "change_user": Operation(
+        body={_JSON: _object("admin:flag disabled:flag")}, gives={_JSON: _ref("User")}
+    ),
+    "delete_user": Operation(status=_GONE),
+    "list_keys": Operation(
+        query={"user": _typed("string", "whose; * is everybody's")},
+        gives={_JSON: _object(keys=_list(_ref("Key")))},
+    ),
+    "create_key": Operation(
+        body={_JSON: _object("user label expires:time", scopes=_list(TEXT))},
+        gives={_JSON: {"allOf": [_ref("Key"), _object("key")]}},
+        status=_MADE,
+    ),
+    "revoke_key": Operation(status=_GONE),
+    "list_entities": Operation(gives={_JSON: _object(entities=_list(_ref("Entity")))}),
+    "create_team": Operation(
+        body={_JSON: _object("name admin")}, gives={_JSON: _ref("Entity")}, status=_MADE
+    ),
+    "delete_team": Operation(status=_GONE),
+    "list_members": Operation(gives={_JSON: _object(members=_list(_ref("Member")))}),
+    "set_member": Operation(
+        body={_JSON: _object("user role project")},
+        gives={_JSON: _ref("Member")},
+        status=_MADE,
+    ),
+    "change_member": Operation(
+        body={_JSON: _object("role project")}, gives={_JSON: _ref("Member")}
+    ),
+    "remove_member": Operation(query={"project": TEXT}, status=_GONE),
+    "change_project": Operation(
+        body={_JSON: _object("visibility")}, gives={_JSON: _ref("Project")}
+    ),
+    "positions": Operation(
+        body={_JSON: _object("restore:flag", runs=_list(RUN_NAME))},
+        gives={_JSON: _object(runs=_list(_object("error:any", sources=POSITIONS)))},
+        summary="Where the sources of runs stand, at most 1000 runs at once.",
+    ),
+    "batches": Operation(
+        query={"restore": _typed("string", "1: lift the deletion of the run")},
+        body={BATCH: _typed("string", format="binary")},
+        gives={_JSON: _object(sources=POSITIONS, refused=_list(_list(ANYTHING)))},
+        summary="Take rows of a run; answered once they are on the disk.",
+    ),
+    "missing_blobs": Operation(
+        body={_JSON: _object(run=RUN_NAME, hashes=_map(WHOLE, "sizes by SHA-256"))},
+        gives={_JSON: _object(missing=_map(WHOLE, "bytes that are here, by SHA-256"))},
+        summary="Which contents of files have not come yet.",
+    ),
+    "put_blob": Operation(
+        query={"entity": TEXT, "project": TEXT, "run": TEXT, "offset": WHOLE, "size": WHOLE},
+        body=_FILE,
+        gives={_JSON: _object("offset:whole complete:flag")},
+        summary="Take a part of the content of a file.",
+    ),
+    "show_openapi": Operation(gives={_JSON: _typed("object")}),
+    "list_projects": Operation(
+        query={"entity": TEXT}, gives={_JSON: _object(projects=_list(_ref("Project")))}
+    ),
+    "show_project": Operation(gives={_JSON: _ref("Project")}),
+    "list_runs": Operation(
+        query={
+            "state": _list(TEXT, "any of these"),
+            "tag": _list(TEXT, "all of these"),
+            "group": TEXT,
+            "job_type": TEXT,
+            "name": _typed("string", "a part of the name or the id"),
+            "filter": _list(TEXT, "such as config.lr<0.1 or summary.loss>=0.3; = != < <= > >="),
+            "sort": _typed("string", "a field, config.KEY or summary.KEY; - for greatest first"),
+            "limit": _typed("integer", minimum=1, maximum=LIMIT, default=100),
+            "after": _typed("string", "what the answer before called next"),
+        },
+        gives={_JSON: _object("total:whole next:text?", runs=_list(_ref("Run")))},
+    ),
+    "show_project_series": Operation(query={"run": _list(TEXT), **_SERIES_QUERY}, gives=_SERIES),
+    "show_run": Operation(
+        gives={
+            _JSON: {
+                "allOf": [
+                    _ref("Run"),
+                    _object(
+                        "member:flag attributes:object has_console:flag has_files:flag",
+                        metrics=_list(_ref("Metric")),
+                        refused=_map(WHOLE),
+                        sources=_list(_ref("Source")),
+                    ),
+                ]
+            }
+        }
+    ),
+    "delete_run": Operation(gives={_JSON: _object("by at:time", deleted=RUN_NAME)}),
+    "list_rows": Operation(
+        query={
+            "source": _typed("string", "uuid of one source"),
+            "after": _typed("integer", "number of its last row that is known"),
+            "seq_after": _typed("integer", "instead: of all sources, what arrived behind this"),
+            "limit": WHOLE,
+        },
+        gives={BATCH: _typed("string", format="binary")},
+    ),
+    "show_series": Operation(query=_SERIES_QUERY, gives=_SERIES),
+    "show_console": Operation(
+        query={
+            "after": _typed("integer", "lines behind this seq"),
+            "before": _typed("integer", "instead: the last lines before this seq"),
+            "limit": WHOLE,
+        },
+        gives={_JSON: _object("next:whole before:whole more:flag", lines=_list(_ref("Line")))},
+    ),
+    "list_files": Operation(gives={_JSON: _object(files=_list(_ref("File")))}),
+    "show_file": Operation(gives=_FILE),
+    "show_events": Operation(
+        query={"after": _typed("integer", "seq that is known")}, gives={"text/event-stream": TEXT}
+    ),
+}
+
+
+async def show_openapi(_request: Request) -> Response:
+    """This document."""
+    from store.server.routes import ROUTES
+
+    return answer(make_document(ROUTES))
+
+
+def make_document(routes: tuple[Endpoint, ...]) -> dict[str, Any]:
+    """The OpenAPI document of a table of routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in routes:
+        path = endpoint.path.replace(":path}", "}")
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Runstore",
+            "version": __version__,
+            "description": "Version 1 of the API of a Runstore server.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "responses": {"Problem": _answer("No, and why.", {_JSON: _ref("Problem")})},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
+    said = OPERATIONS.get(endpoint.handler.__name__, Operation())
+    need = endpoint.need.name
+    is_open = need in ("ANYBODY", "READ_PROJECT")
+    made: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__,
+        "summary": said.summary or (inspect.getdoc(endpoint.handler) or "").partition("\n")[0],
+        "description": f"For: {endpoint.need.value}.",
+        "parameters": [*_path_parameters(path), *_query_parameters(said.query)],
+        "security": [{}, {"key": []}] if is_open else [{"key": []}],
+        "responses": {
+            str(said.status): _answer("Done.", said.gives),
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }
+    if said.body:
+        made["requestBody"] = {"required": True, "content": _content(said.body)}
+    return made
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": TEXT}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+
+
+def _query_parameters(query: Mapping[str, Schema]) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
+
+
+def _answer(text: str, media: Mapping[str, Schema]) -> dict[str, Any]:
+    return {"description": text, **({"content": _content(media)} if media else {})}
+
+
+def _content(media: Mapping[str, Schema]) -> dict[str, Any]:
+    return {name: {"schema": schema} for name, schema in media.items()}

@@ -132,7 +132,7 @@ def _write_table(facts: Sequence[Facts], output: OutputFormat) -> None:
         "refused": once([_counts(fact.said.refused) for fact, _ in lines]),
         "set aside": once([_counts(fact.said.rejected) for fact, _ in lines]),
         "trouble": once(["; ".join(fact.said.trouble) or None for fact, _ in lines]),
-        "remote": [place and place.remote for _, place in lines],
+        "remote": [place and _name(place, fact.places) for fact, place in lines],
         "unsent": [
             place and place.standing.unsent + fact.said.journal_rows for fact, place in lines
         ],
@@ -144,6 +144,13 @@ def _write_table(facts: Sequence[Facts], output: OutputFormat) -> None:
         shown["unsent"] = optional["unsent"]
     columns |= {name: shown[name] for name in optional if name in shown}
     write_rows(list(columns), zip(*columns.values(), strict=True), output)
+
+
+def _name(place: Place, places: Sequence[Place]) -> str:
+    """The remote, and as what the run is there where it is there twice."""
+    if sum(other.remote == place.remote for other in places) == 1:
+        return place.remote
+    return f"{place.remote} ({place.target.entity}/{place.target.project})"
 
 
 def _there(place: Place) -> str:

@@ -199,16 +199,18 @@ def send(
     rate: float | None,
 ) -> list[Outcome]:
     """Send runs with progress on stderr; Ctrl-C ends after the batches that are underway."""
-    from store.sync.runner import send_runs
+    from store.sync.cursors import Target
+    from store.sync.runner import Outcome, send_runs
 
     stop = threading.Event()
     outcomes: list[Outcome] = []
-    with Progress(_unsent_rows(runs, place), rate) as progress:
+    with Progress(0, rate) as progress:
 
         def told(error: RemoteUnavailable, wait: float) -> None:
             progress.note(f"{error.message}; again in {wait:.0f} s")
 
         try:
+            progress.expect(_unsent_rows(runs, place))
             for outcome in send_runs(
                 runs,
                 place,
@@ -219,9 +221,15 @@ def send(
                 on_failure=told,
             ):
                 outcomes.append(outcome)
-        except BaseException:
+        except RemoteUnavailable as error:
+            done = {outcome.run.key for outcome in outcomes}
+            remote = place.remote.name
+            for run in runs:
+                target = Target(remote, place.entity or run.entity, place.project or run.project)
+                if run.key not in done:
+                    outcomes.append(Outcome(run, target, 0, 0, None, False, error))
+        finally:
             stop.set()
-            raise
     return outcomes
 
 

@@ -46,6 +46,10 @@ class Progress:
     ) -> None:
         self._wipe()
 
+    def expect(self, rows: int) -> None:
+        """So many rows are to be sent."""
+        self._rows = rows
+
     def tell(self, told: Told) -> None:
         """Note what was sent, wait where the rate says so, and draw now and then."""
         with self._lock:

@@ -36,25 +36,32 @@ def find_remote_runs(remote: Remote, text: str) -> list[RunName]:
     Raises:
         RunNotFound: none does; or several, where a run is meant.
     """
-    parts = text.strip("/").split("/")
-    if not 1 <= len(parts) <= 3 or not all(parts):
+    parts = text.split("/")
+    if not all(parts):
         raise UsageError(f"{text!r} is not ENTITY/PROJECT/RUN", hint="shorter where it is unique")
     if len(parts) == 3:
-        return [RunName(*parts)]
+        found = RunName(*parts)
+        (there,) = remote.positions([found], restore=False)
+        if there and not isinstance(there, StoreError):
+            return [found]
+    # Names may have slashes in them: the text is compared as a whole.
     runs = remote.runs(None, None)
-    if len(parts) == 2:
-        in_project = [run for run in runs if [run.entity, run.project] == parts]
-        named = [run for run in runs if [run.project, run.run] == parts]
-    else:
-        in_project = [run for run in runs if run.project == parts[0]]
-        named = [run for run in runs if run.run == parts[0]]
-        if len({run.entity for run in in_project}) > 1:
-            raise RunNotFound(text, tuple(sorted({f"{r.entity}/{r.project}" for r in in_project})))
-    if in_project:
-        return in_project
-    if len(named) != 1:
-        raise RunNotFound(text, tuple(map(str, named)))
-    return named
+    for means_one, told in (
+        (True, str),
+        (False, lambda run: f"{run.entity}/{run.project}"),
+        (True, lambda run: f"{run.project}/{run.run}"),
+        (False, lambda run: run.project),
+        (True, lambda run: run.run),
+    ):
+        matching = [run for run in runs if told(run) == text]
+        places = {str(run) if means_one else f"{run.entity}/{run.project}" for run in matching}
+        if len(places) > 1:
+            raise RunNotFound(text, tuple(sorted(places)))
+        if matching:
+            return matching
+    error = RunNotFound(text)
+    error.hint = f"{remote.where} has no such run that you may read: ENTITY/PROJECT/RUN"
+    raise error
 
 
 def pull_run(store: StoreFolder, remote: Remote, run: RunName, *, tell: Tell) -> Pulled:

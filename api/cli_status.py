@@ -98,7 +98,9 @@ def _place(place: Place, said: RunStatus) -> dict[str, Any]:
         "unsent": known.unsent + said.journal_rows,
         "refused": known.refused,
         "files_missing": known.files,
+        "refused_reason": known.reason,
         "differing": list(known.differing),
+        "ahead": list(known.ahead),
         "oldest_unsent": moment(known.oldest),
         "tried": moment(known.tried),
         "error": known.error or place.trouble,
@@ -160,15 +162,17 @@ def _there(place: Place) -> str:
         return place.trouble
     if known.error:
         return known.error
+    if known.refused:
+        return f"{plural(known.refused, 'row')} refused: {known.reason}"
     if known.differing:
         return f"{plural(len(known.differing), 'writer')} differ: `store verify`"
-    if known.refused:
-        return f"{plural(known.refused, 'row')} refused"
     if known.tried is None:
         return "never sent"
     if known.files:
         return f"{plural(known.files, 'file')} missing"
-    return "synced" if known.is_synced else "not all sent"
+    if known.unsent:
+        return "not all sent"
+    return "has more: `store pull`" if known.ahead else "synced"
 
 
 def _since(moment: float | None) -> str | None:

@@ -24,7 +24,7 @@ from store.api.shell import (
     say,
     store_folder,
 )
-from store.errors import NotAllowed, RemoteUnavailable, UsageError
+from store.errors import NotAllowed, RemoteRefused, RemoteUnavailable, StoreError, UsageError
 from store.paths import RunFolder, StoreFolder, locate_store
 from store.settings import Resolved, project_settings_file, resolve, user_settings_file
 
@@ -221,7 +221,7 @@ def send(
                 on_failure=told,
             ):
                 outcomes.append(outcome)
-        except RemoteUnavailable as error:
+        except (RemoteUnavailable, RemoteRefused) as error:
             done = {outcome.run.key for outcome in outcomes}
             remote = place.remote.name
             for run in runs:
@@ -288,12 +288,15 @@ def follow(
 
 
 def _unsent_rows(runs: Sequence[RunFolder], place: Destination) -> int:
-    return sum(found.standing.unsent for found in plan(runs, place) if found.standing)
+    """As far as is known. Where runs go may have to be asked, which sending does with patience."""
+    try:
+        return sum(found.standing.unsent for found in plan(runs, place) if found.standing)
+    except StoreError:
+        return 0
 
 
 def plan(runs: Sequence[RunFolder], place: Destination) -> list[Outcome]:
     """How the runs stand, as far as is known here; live runs are folded first."""
-    from store.errors import StoreError
     from store.fold import fold
     from store.reading import reading
     from store.sync.cursors import standing
@@ -318,7 +321,7 @@ def plan(runs: Sequence[RunFolder], place: Destination) -> list[Outcome]:
 
 
 def state_of(outcome: Outcome) -> str:
-    """An outcome in a word: synced, unsent, refused, differs, files missing, busy, failed."""
+    """An outcome in a word or two."""
     known = outcome.standing
     if outcome.error is not None or known is None:
         return "failed"
@@ -326,13 +329,15 @@ def state_of(outcome: Outcome) -> str:
         return "busy"
     if known.unsent:
         return "unsent"
-    if known.differing:
-        return "differs"
     if known.refused:
         return "refused"
+    if known.differing:
+        return "differs"
     if known.files is None or known.files:
         return "files missing"
-    return "failed" if known.error else "synced"
+    if known.error:
+        return "failed"
+    return "ahead there" if known.ahead else "synced"
 
 
 def write_outcomes(
@@ -388,13 +393,18 @@ def end(outcomes: Sequence[Outcome]) -> None:
             say(f"{outcome.run.id}: another process is sending it")
         elif outcome.standing and outcome.standing.error:
             say(f"{outcome.run.id}: {outcome.standing.error}")
+        elif outcome.standing and outcome.standing.refused:
+            count = plural(outcome.standing.refused, "row")
+            say(f"{outcome.run.id}: {count} refused: {outcome.standing.reason}")
+        elif outcome.standing and outcome.standing.ahead:
+            say(f"{outcome.run.id}: the remote has more of it: `store pull`")
     for message, failed in errors.items():
         more = f" (and {plural(len(failed) - 1, 'run')} more)" if len(failed) > 1 else ""
         say(f"{failed[0].run.id}{more}: {message}")
         told = failure(failed[0].error)  # type: ignore[arg-type]
         if told.hint:
             say(f"Hint: {told.hint}")
-    synced = sum(outcome.is_synced for outcome in outcomes)
+    synced = sum(outcome.is_sent for outcome in outcomes)
     rows = sum(outcome.rows for outcome in outcomes)
     unsent = sum(outcome.standing.unsent for outcome in outcomes if outcome.standing)
     left = f", {plural(unsent, 'row')} unsent" if unsent else ""

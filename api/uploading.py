@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 5.0
+START_SECONDS: Final = 10.0
 Say = Callable[[str], None]
 Warn = Callable[[str, str], None]
 
@@ -156,7 +157,8 @@ class Uploading:
         """
         if os.getpid() != self._pid:
             return False  # a forked child: the run is its parent's to send
-        self._starter.join(self._settings.finish_timeout)
+        # Until the run is queued and the agent up, also where nobody wants to wait for more.
+        self._starter.join(max(self._settings.finish_timeout, START_SECONDS))
         if not self._is_started:
             return False
         began = told = time.time()
@@ -165,7 +167,7 @@ class Uploading:
         while time.time() - began < self._settings.finish_timeout:
             last = self._look()
             trouble = self._trouble()
-            if (last is not None and last.is_synced) or trouble:
+            if (last is not None and last.is_sent) or trouble:
                 break
             if last is not None and last.error and (last.tried or 0.0) > began:
                 trouble = last.error
@@ -175,7 +177,7 @@ class Uploading:
                 self._say(f"{last.unsent:,} rows are on their way")
             time.sleep(POLL_SECONDS)
         self._stop.set()
-        if last is not None and last.is_synced:
+        if last is not None and last.is_sent:
             return True
         remains = f"{last.unsent:,} rows" if last is not None else "rows"
         reason = f": {trouble}" if trouble else ""

@@ -21,6 +21,7 @@ from store.database import RunDatabase
 from store.errors import RemoteRefused, StoreError, StoreLocked, UsageError
 from store.locks import run_lock
 from store.paths import RunFolder
+from store.row import Kind
 from store.server.access import Caller
 from store.server.context import Server, caller_of, server_of
 from store.server.graves import Graves
@@ -205,7 +206,7 @@ def _absorb(run: RunFolder, batch: Batch, server: Server, *, restore: bool) -> R
         received = absorb_batch(database, batch)
     if is_new:
         sync_folder(run.path)
-    if any(section.others for section in batch.sections):
+    if any(Kind.FILE in section.kinds for section in batch.sections):
         link_files(run, Blobs(server.store, run.entity))
     return received
 
@@ -223,7 +224,13 @@ async def missing_blobs(request: Request) -> Response:
 
     def look() -> dict[str, int]:
         server.access.require_write(caller, name.entity, name.project)
-        return Blobs(server.store, name.entity).missing(hashes)
+        run, blobs = server.store.run(*name), Blobs(server.store, name.entity)
+        missing = blobs.missing(hashes)
+        if len(missing) < len(hashes):
+            link_files(
+                run, blobs
+            )  # what another run of the entity has sent, or a killed server kept
+        return missing
 
     return JSONResponse({"missing": await run_in_threadpool(look)})
 

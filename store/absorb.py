@@ -21,7 +21,7 @@ from store.errors import SequenceGap
 from store.materialize import materialize
 from store.reread import digest_from_tables
 from store.row import BadRowError, Kind, Row, digest_of, next_digest, row_digest, shape_row
-from store.stretch import split, take
+from store.stretch import Stretch, split, take
 
 AT_ONCE: Final = 50
 """Rows in one INSERT: a statement costs SQLite about as much as two rows."""
@@ -69,9 +69,34 @@ class Absorber:
             rows, payloads = rows[seen:], payloads[seen:] if payloads else None
         if not rows:
             return 0
-        batch = self._collect(source, uuid, position, digest, rows, payloads)
+        batch = Batch(source, uuid, self._next_seq(), digest)
+        batch.position = position
+        self._collect(batch, rows, payloads)
         self._write(batch)
         return len(rows)
+
+    def absorb_pieces(
+        self,
+        source: int,
+        uuid: str,
+        position: int,
+        digest: bytes,
+        pieces: Iterable[Stretch | Sequence[Row | Sequence[Any]]],
+    ) -> int:
+        """Insert rows right behind `position`; see `RunDatabase.absorb_pieces`."""
+        batch = Batch(source, uuid, self._next_seq(), digest)
+        batch.position = position
+        for piece in pieces:
+            if not isinstance(piece, Stretch):
+                self._collect(batch, piece, None)
+            elif piece.numbers[0] != batch.position + 1:
+                raise SequenceGap(uuid, batch.position + 1, piece.numbers[0])
+            else:
+                batch.add_stretch(piece, self._metric_ids(piece.keys))
+                batch.position += len(piece.numbers)
+        if batch.position > position:
+            self._write(batch)
+        return batch.position - position
 
     def reject(
         self,
@@ -94,17 +119,13 @@ class Absorber:
 
     def _collect(
         self,
-        source: int,
-        uuid: str,
-        position: int,
-        digest: bytes,
+        batch: Batch,
         rows: Sequence[Row | Sequence[Any]],
         payloads: Sequence[bytes | memoryview] | None,
-    ) -> Batch:
-        for index, row in enumerate(rows, position + 1):
+    ) -> None:
+        for index, row in enumerate(rows, batch.position + 1):
             if row[0] != index:
-                raise SequenceGap(uuid, index, row[0])
-        batch = Batch(source, uuid, self._next_seq(), digest)
+                raise SequenceGap(batch.uuid, index, row[0])
         for first, last in split(rows):
             part = payloads[first:last] if payloads is not None else None
             stretch = take(rows[first:last], part)
@@ -113,8 +134,7 @@ class Absorber:
                 continue
             for index in range(first, last):
                 self._add(batch, rows[index], payloads[index] if payloads is not None else None)
-        batch.position = position + len(rows)
-        return batch
+        batch.position += len(rows)
 
     def _add(
         self, batch: Batch, row: Row | Sequence[Any], payload: bytes | memoryview | None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from itertools import repeat
 from typing import Any, Final
 
 from store.jsontext import to_json
-from store.row import DIGEST_BYTES, Kind, Row, next_digest
-from store.stretch import METRIC, Stretch
+from store.row import Kind, Row, next_digest
+from store.stretch import HASH, METRIC, Stretch
 
 
 class Logged:
@@ -45,7 +44,7 @@ class Batch:
         self.latest: float | None = None
         self._seq = first_seq
         self.rows: list[tuple[int, int, int, int, int, float]] = []
-        self.columns: list[tuple[int, range, tuple[float, ...]]] = []
+        self.columns: list[tuple[int, range, Sequence[float]]] = []
         self.points: list[tuple[int, int, object]] = []
         self.objects: list[tuple[int, int, str, str]] = []
         self.lines: list[tuple[int, str, str]] = []
@@ -73,7 +72,9 @@ class Batch:
         seqs = range(first, first + count)
         digest = self.digest
         for row_hash in stretch.hashes:
-            digest = blake2b(digest + row_hash, digest_size=DIGEST_BYTES).digest()
+            state = HASH.copy()
+            state.update(digest + row_hash)
+            digest = state.digest()
         self.digest = digest
         self.rows.extend(
             zip(

@@ -176,7 +176,7 @@ class Catalogue:
         stale: list[str] = []
         pending: list[Outline] = []
         known = self._known(only)
-        spilled = spilled_runs(self.store)
+        spilled = spilled_runs(self.store.id)
         for key, seen in self._scan(only):
             before = known.pop(key, None)
             if before is not None and key not in spilled and self._is_same(key, before, seen):

@@ -17,6 +17,7 @@ from store import schema
 from store.absorb import Absorber
 from store.errors import SchemaTooNew, SequenceGap, StoreCorrupt
 from store.row import DIGEST_START, Row
+from store.stretch import Stretch
 
 BUSY_SECONDS: Final = 10.0
 
@@ -189,6 +190,17 @@ class RunDatabase:
                 "UPDATE source SET segment = ?, offset = ? WHERE id = ?", (*bookmark, source.id)
             )
         return new
+
+    def absorb_pieces(
+        self, uuid: str, pieces: Iterable[Stretch | Sequence[Row | Sequence[Any]]]
+    ) -> int:
+        """Insert rows that come next, within the caller's transaction, some of them in columns.
+
+        Raises:
+            SequenceGap: a row's number is not the next.
+        """
+        source = self.ensure_source(uuid)
+        return self._absorber.absorb_pieces(source.id, uuid, source.position, source.digest, pieces)
 
     def reject(
         self, uuid: str, number: int, frame: bytes, reason: str, *, digest: bytes | None = None

@@ -21,6 +21,7 @@ from store.errors import RunNotFound, StoreCorrupt, StoreNotFound, UsageError
 STORE_NAME: Final = ".store"
 FORMAT: Final = 1
 MAX_NAME_BYTES: Final = 128
+BLOBS: Final = ".blobs"
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
 _RESERVED: Final = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
@@ -95,6 +96,11 @@ class RunFolder:
     @property
     def files(self) -> Path:
         return self.path / "files"
+
+    @property
+    def blobs(self) -> Path:
+        """Contents of files that came from elsewhere, shared by the runs of an entity."""
+        return self.path.parent.parent / BLOBS
 
     @property
     def key(self) -> str:

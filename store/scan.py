@@ -85,10 +85,10 @@ def is_settled(seen: Seen, moment_ns: int) -> bool:
     return seen.newest + tick < moment_ns
 
 
-def spilled_runs(store: StoreFolder) -> frozenset[str]:
+def spilled_runs(store_id: str) -> frozenset[str]:
     """Keys of the runs that have journals outside the store."""
     try:
-        listed = os.listdir(state_folder() / "spills" / store.id)
+        listed = os.listdir(state_folder() / "spills" / store_id)
     except OSError:
         return frozenset()
     return frozenset(name.replace("~", "/") for name in listed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from itertools import repeat
 from math import copysign, isfinite
 from typing import Any, Final, NamedTuple
 
@@ -21,16 +22,18 @@ SHORTEST: Final = 4
 _FLOATS: Final = {float}
 _INTEGERS: Final = {int}
 _NUMBERS: Final = {float, int}
+HASH: Final = blake2b(digest_size=DIGEST_BYTES)
+"""To be copied, which is cheaper than making one."""
 
 
 class Stretch(NamedTuple):
     """Rows in columns: `values` has a column per key, in the order of the keys."""
 
     keys: tuple[str, ...]
-    numbers: tuple[int, ...]
-    steps: tuple[int, ...]
-    times: tuple[float, ...]
-    values: list[tuple[float, ...]]
+    numbers: Sequence[int]
+    steps: Sequence[int]
+    times: Sequence[float]
+    values: list[Sequence[float]]
     hashes: list[bytes]
 
 
@@ -55,21 +58,39 @@ def take(
     if len(rows) < SHORTEST or rows[0][1] != METRIC:
         return None
     numbers, kinds, steps, times, datas = zip(*rows, strict=True)
-    if set(map(type, kinds)) != _INTEGERS or not _are_plain(steps, times):
+    if set(map(type, kinds)) != _INTEGERS:
         return None
     keys = tuple(datas[0])
-    if not keys or set(map(type, keys)) != {str}:
+    if set(map(type, keys)) != {str}:
         return None
     values = list(zip(*map(dict.values, datas), strict=True))
+    return from_columns(keys, numbers, steps, times, values, payloads)
+
+
+def from_columns(
+    keys: tuple[str, ...],
+    numbers: Sequence[int],
+    steps: Sequence[int],
+    times: Sequence[float],
+    values: Sequence[Sequence[Any]],
+    payloads: Sequence[bytes | memoryview] | None = None,
+) -> Stretch | None:
+    """Columns, one for each of the keys (which differ), as a stretch; None as with `take`."""
+    if len(numbers) < SHORTEST or not keys or not _are_plain(steps, times):
+        return None
     if not all(map(_is_plain, values)):
         return None
     if payloads is None or list(keys) != sorted(keys):
         payloads = _canonical(keys, numbers, steps, times, values)
-    hashes = [blake2b(payload, digest_size=DIGEST_BYTES).digest() for payload in payloads]
-    return Stretch(keys, numbers, steps, times, values, hashes)
+    hashes = []
+    for payload in payloads:
+        state = HASH.copy()
+        state.update(payload)
+        hashes.append(state.digest())
+    return Stretch(keys, numbers, steps, times, list(values), hashes)
 
 
-def _are_plain(steps: tuple[Any, ...], times: tuple[Any, ...]) -> bool:
+def _are_plain(steps: Sequence[Any], times: Sequence[Any]) -> bool:
     return (
         set(map(type, steps)) == _INTEGERS
         and set(map(type, times)) == _FLOATS
@@ -80,7 +101,7 @@ def _are_plain(steps: tuple[Any, ...], times: tuple[Any, ...]) -> bool:
     )
 
 
-def _is_plain(column: tuple[Any, ...]) -> bool:
+def _is_plain(column: Sequence[Any]) -> bool:
     """Finite numbers of at most 64 bits whose msgpack form is canonical already."""
     kinds = set(map(type, column))
     if not kinds <= _NUMBERS:
@@ -95,17 +116,14 @@ def _is_plain(column: tuple[Any, ...]) -> bool:
 
 def _canonical(
     keys: tuple[str, ...],
-    numbers: tuple[int, ...],
-    steps: tuple[int, ...],
-    times: tuple[float, ...],
-    values: list[tuple[float, ...]],
+    numbers: Sequence[int],
+    steps: Sequence[int],
+    times: Sequence[float],
+    values: Sequence[Sequence[float]],
 ) -> list[bytes]:
     order = sorted(range(len(keys)), key=keys.__getitem__)
     names = [keys[index] for index in order]
-    pack = msgpack.Packer().pack
-    return [
-        pack((number, METRIC, step, time, dict(zip(names, row, strict=True))))
-        for number, step, time, row in zip(
-            numbers, steps, times, zip(*(values[i] for i in order), strict=True), strict=True
-        )
-    ]
+    rows = zip(*(values[index] for index in order), strict=True)
+    datas = map(dict, map(zip, repeat(names), rows))
+    # The columns have the same length: `rows` is strict, and the others go by it.
+    return list(map(msgpack.Packer().pack, zip(numbers, repeat(METRIC), steps, times, datas)))

@@ -110,7 +110,7 @@ def _drop_sent(store: StoreFolder, destination: Destination) -> None:
             if not alive and not run.segments():
                 with reading(run) as connection:
                     there = standing(connection, destination.target(run))
-                if there.is_synced:
+                if there.is_sent:
                     dequeue(run)
 
 
@@ -128,7 +128,9 @@ def start_process(store_path: Path, environment: dict[str, str]) -> None:
     """
     import subprocess
 
-    command = [sys.executable, "-m", "store", "--store", os.fspath(store_path), "sync", "--agent"]
+    # -P: nothing in the working directory is to be taken for a module.
+    program = [sys.executable, "-P", "-m", "store"]
+    command = [*program, "--store", os.fspath(store_path), "sync", "--agent"]
     done = subprocess.run(
         command,
         env=environment,

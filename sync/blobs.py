@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import shutil
+import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,13 +24,18 @@ from filelock import FileLock
 
 from store.errors import RemoteRefused
 from store.jsontext import from_json
-from store.paths import RunFolder, StoreFolder, encode_name
+from store.paths import BLOBS, RunFolder, StoreFolder, encode_name
 from store.reading import reading
+from store.transfer import sync_folder
 
 BLOCK: Final = 2**20
 MAX_NAME: Final = 1024
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_DEVICES: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+MAX_PART: Final = 255
+"""Bytes of a name, and of one part of it."""
+_DEVICES: Final = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?", re.IGNORECASE
+)
 _HIDDEN_CLASSES: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -47,7 +53,10 @@ def is_safe_name(name: str) -> bool:
         return False
     parts = name.split("/")
     return not parts[0].startswith(".") and all(
-        part not in ("", ".", "..") and part[-1] not in ". " and not _DEVICES.fullmatch(part)
+        part not in ("", ".", "..")
+        and len(part.encode()) <= MAX_PART
+        and part[-1] not in ". "
+        and not _DEVICES.fullmatch(part)
         for part in parts
     )
 
@@ -56,7 +65,7 @@ class Blobs:
     """The contents that one entity of a store keeps."""
 
     def __init__(self, store: StoreFolder, entity: str) -> None:
-        self._folder = store.path / encode_name(entity, "entity") / ".blobs"
+        self._folder = store.path / encode_name(entity, "entity") / BLOBS
 
     def path(self, sha256: str) -> Path:
         """Where a whole content lies, or is to lie. `sha256` is 64 small hex digits."""
@@ -89,6 +98,9 @@ class Blobs:
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", fallback_to_soft=False), open(partial, "ab") as file:
             here = file.tell()
+            if self.path(sha256).exists():  # somebody else sent it while we waited
+                self.discard(sha256)
+                return size
             if offset != here:
                 raise RemoteRefused(
                     f"{sha256[:12]} goes on at byte {here}, not {offset}", status=409, code="gap"
@@ -114,6 +126,7 @@ class Blobs:
             raise RemoteRefused(f"what came is not {sha256[:12]}", status=422, code="bad_blob")
         self.path(sha256).parent.mkdir(exist_ok=True)
         os.replace(partial, self.path(sha256))
+        sync_folder(self.path(sha256).parent)
         with contextlib.suppress(OSError):
             Path(f"{partial}.lock").unlink()
 
@@ -121,20 +134,23 @@ class Blobs:
 def wanted_files(run: RunFolder) -> dict[str, tuple[str, int]]:
     """The files that the rows of a run tell of: name to (SHA-256, bytes)."""
     with contextlib.suppress(FileNotFoundError), reading(run) as connection:
-        found = {
-            name: from_json(text)
-            for name, text in connection.execute(
-                "SELECT name, value FROM file WHERE value IS NOT NULL"
-            )
-        }
-        return {
-            name: (facts["sha256"], facts["size"])
-            for name, facts in found.items()
-            if isinstance(facts, Mapping)
-            and is_sha256(str(facts.get("sha256")))
-            and isinstance(facts.get("size"), int)
-        }
+        return files_in(connection)
     return {}
+
+
+def files_in(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
+    """`wanted_files` of the run that a connection reads."""
+    found = {
+        name: from_json(text)
+        for name, text in connection.execute("SELECT name, value FROM file WHERE value IS NOT NULL")
+    }
+    return {
+        name: (facts["sha256"], facts["size"])
+        for name, facts in found.items()
+        if isinstance(facts, Mapping)
+        and is_sha256(str(facts.get("sha256")))
+        and isinstance(facts.get("size"), int)
+    }
 
 
 def link_files(run: RunFolder, blobs: Blobs, *, only: str | None = None) -> None:
@@ -146,20 +162,25 @@ def link_files(run: RunFolder, blobs: Blobs, *, only: str | None = None) -> None
         content = blobs.path(sha256)
         if (only not in (None, sha256)) or not is_safe_name(name) or not content.exists():
             continue
-        target = run.files / name
-        if _is_same(target, content, size):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = run.files / f".{os.getpid()}.{os.urandom(4).hex()}"
+        if not _is_same(run.files / name, content, size):
+            # Of two sources one may have a file where the other has a folder.
+            with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                _link(run, content, name)
+
+
+def _link(run: RunFolder, content: Path, name: str) -> None:
+    target = run.files / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = run.files / f".{os.getpid()}.{os.urandom(4).hex()}"
+    try:
         try:
-            try:
-                os.link(content, temporary)
-            except OSError:  # a disk without hard links
-                shutil.copyfile(content, temporary)
-            os.replace(temporary, target)
-        finally:
-            # rename() leaves both names where they are links to one file already.
-            temporary.unlink(missing_ok=True)
+            os.link(content, temporary)
+        except OSError:  # a disk without hard links
+            shutil.copyfile(content, temporary)
+        os.replace(temporary, target)
+    finally:
+        # rename() leaves both names where they are links to one file already.
+        temporary.unlink(missing_ok=True)
 
 
 def _is_same(target: Path, content: Path, size: int) -> bool:
@@ -169,6 +190,17 @@ def _is_same(target: Path, content: Path, size: int) -> bool:
         return target.stat().st_size == size and hash_file(target) == content.name
     except OSError:
         return False
+
+
+def find_content(run: RunFolder, sha256: str, names: Iterable[str]) -> Path | None:
+    """The file of `run` that has this content: under one of `names`, or as it was kept first."""
+    inside = [name for name in names if not name.startswith("/") and ".." not in name.split("/")]
+    for name in [*inside, f".content/{sha256}"]:
+        path = run.files / name
+        with contextlib.suppress(OSError):
+            if path.is_file() and hash_file(path) == sha256:
+                return path
+    return None
 
 
 def hash_file(path: Path) -> str:

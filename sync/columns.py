@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import sub
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _WRAP: Final = 2**64
 
@@ -27,30 +27,29 @@ class BadBatchError(ValueError):
 def pack_column(values: Sequence[float | int | None]) -> list[Any]:
     kinds = set(map(type, values))
     if kinds == {float}:
-        return ["d", _shuffle(_bytes(array("d", values)))]
+        return ["d", _shuffle(_bytes(array("d", cast("Sequence[float]", values))))]
     if kinds == {int}:
-        return ["q", pack_integers(values)]  # type: ignore[arg-type]
+        return ["q", pack_integers(cast("Sequence[int]", values))]
     return ["m", list(values)]
 
 
-def unpack_column(fields: list[Any]) -> Sequence[float | int | None]:
+def unpack_column(fields: list[Any], count: int) -> Sequence[float | int | None]:
     if len(fields) != 2:
         raise BadBatchError("a column has two parts")
     tag, data = fields
     if tag == "d":
-        return _array("d", _unshuffle(_content(data))).tolist()
+        return _array("d", _unshuffle(_content(data), count)).tolist()
     if tag == "q":
-        return unpack_integers(_content(data))
+        return unpack_integers(_content(data), count)
     if tag != "m":
-        raise BadBatchError(f"a column of unknown form {tag!r}")
-    values = data
-    if type(values) is not list:
-        raise BadBatchError("a column without its values")
-    if not set(map(type, values)) <= {float, int, type(None)}:
+        raise BadBatchError("a column of unknown form")
+    if type(data) is not list or len(data) != count:
+        raise BadBatchError(f"a column without its {count} values")
+    if not set(map(type, data)) <= {float, int, type(None)}:
         raise BadBatchError("a column holds what is no number")
-    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in values):
+    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in data):
         raise BadBatchError("an integer over 64 bits")
-    return values
+    return data
 
 
 def pack_integers(values: Sequence[int]) -> bytes:
@@ -63,8 +62,8 @@ def pack_integers(values: Sequence[int]) -> bytes:
     return _shuffle(_bytes(packed))
 
 
-def unpack_integers(data: bytes) -> list[int]:
-    values = list(accumulate(_array("q", _unshuffle(data))))
+def unpack_integers(data: bytes, count: int) -> list[int]:
+    values = list(accumulate(_array("q", _unshuffle(data, count))))
     if values and not (min(values) >= -(2**63) and max(values) < 2**63):
         return list(map(_wrapped, values))
     return values
@@ -79,18 +78,17 @@ def pack_times(values: Sequence[float]) -> bytes:
     return pack_integers(patterns)
 
 
-def unpack_times(data: bytes) -> list[float]:
-    return array("d", array("q", unpack_integers(data)).tobytes()).tolist()
+def unpack_times(data: bytes, count: int) -> list[float]:
+    return array("d", array("q", unpack_integers(data, count)).tobytes()).tolist()
 
 
 def _shuffle(data: bytes) -> bytes:
     return b"".join(data[place::8] for place in range(8))
 
 
-def _unshuffle(data: bytes) -> bytes:
-    count, rest = divmod(len(data), 8)
-    if rest:
-        raise BadBatchError("a column's bytes are not a multiple of eight")
+def _unshuffle(data: bytes, count: int) -> bytes:
+    if len(data) != 8 * count:
+        raise BadBatchError(f"a column has {len(data)} bytes for {count} numbers")
     whole = bytearray(len(data))
     for place in range(8):
         whole[place::8] = data[place * count : (place + 1) * count]

@@ -31,7 +31,9 @@ class Standing(NamedTuple):
     `rows` are here, `acknowledged` there, `refused` there as stubs only. `oldest` is the time of
     the first unsent row and `tried` of the last try (seconds since 1970). `files` are those that
     are missing there (None: not asked yet). `differing` are sources whose digests differ at the
-    same row. `error` is what went wrong last, `place` the remote in words, where it was tried.
+    same row, `ahead` those of which the remote has more rows, so that nothing is known of their
+    digests at ours. `reason` is why the first refused row was. `error` is what went wrong last,
+    `place` the remote in words, where it was tried.
     """
 
     rows: int
@@ -41,6 +43,8 @@ class Standing(NamedTuple):
     tried: float | None
     files: int | None
     differing: tuple[str, ...]
+    ahead: tuple[str, ...]
+    reason: str | None
     error: str | None
     place: str | None
 
@@ -51,6 +55,11 @@ class Standing(NamedTuple):
     @property
     def is_synced(self) -> bool:
         """Whether all that is here is there and was found equal."""
+        return self.is_sent and not self.ahead
+
+    @property
+    def is_sent(self) -> bool:
+        """As `is_synced`, but for what the remote has beyond it: there is nothing left to send."""
         trouble = self.unsent or self.refused or self.files is None or self.files or self.differing
         return not trouble and self.error is None
 
@@ -139,7 +148,7 @@ def standing(connection: sqlite3.Connection, target: Target) -> Standing:
     cursors = read_cursors(connection, target)
     rows = acknowledged = 0
     oldest: float | None = None
-    differing = []
+    differing, ahead = [], []
     for number, uuid, position, digest in connection.execute(
         "SELECT id, uuid, position, digest FROM source"
     ).fetchall():
@@ -151,10 +160,13 @@ def standing(connection: sqlite3.Connection, target: Target) -> Standing:
                 "SELECT min(time) FROM rows WHERE source = ? AND number = ?", (number, known + 1)
             ).fetchone()
             oldest = first if oldest is None else min(oldest, first or oldest)
-        elif known == position and known_digest and known_digest != digest:
+        elif not known_digest and position:
+            ahead.append(uuid)
+        elif known == position and known_digest != digest and position:
             differing.append(uuid)
-    (refused,) = connection.execute(
-        "SELECT count(*) FROM refused WHERE remote = ? AND entity = ? AND project = ?", target
+    refused, reason = connection.execute(
+        "SELECT count(*), min(reason) FROM refused WHERE remote = ? AND entity = ? AND project = ?",
+        target,
     ).fetchone()
     place, tried, error, files = connection.execute(
         "SELECT place, tried, error, files FROM target"
@@ -162,5 +174,6 @@ def standing(connection: sqlite3.Connection, target: Target) -> Standing:
         target,
     ).fetchone() or (None, None, None, None)
     return Standing(
-        rows, acknowledged, refused, oldest, tried, files, tuple(differing), error, place
+        *(rows, acknowledged, refused, oldest, tried, files),
+        *(tuple(differing), tuple(ahead), reason, error, place),
     )

@@ -23,7 +23,7 @@ from store.fold import fold
 from store.locks import life_of, run_lock
 from store.paths import RunFolder
 from store.reading import reading
-from store.sync.blobs import hash_file, wanted_files
+from store.sync.blobs import files_in, find_content
 from store.sync.cursors import (
     Standing,
     Target,
@@ -33,13 +33,15 @@ from store.sync.cursors import (
     read_cursors,
     standing,
 )
-from store.sync.outgoing import ROWS, TEXT, VALUES, Origin, Outgoing
+from store.sync.outgoing import ROWS, TEXT, TOO_LARGE, VALUES, Origin, Outgoing
 from store.sync.receive import GapError, Positions
 from store.sync.remote import Remote
 from store.sync.wire import Batch, RunName, Section
 
 FOLD_SECONDS: Final = 5.0
 LOCK_SECONDS: Final = 30.0
+NOTHING: Final = (0, bytes(16))
+"""The position of a source of which nothing is there."""
 SECTIONS: Final = 200
 """Sources that share a batch."""
 
@@ -89,8 +91,9 @@ def send_run(
         SyncError, NotAllowed, EntityUnknown: see `Remote`.
         StoreError, OSError, sqlite3.Error: the run cannot be read, or its cursors not be written.
     """
-    with contextlib.suppress(StoreLocked):
-        fold(run, timeout=FOLD_SECONDS)
+    if not run.database.exists() or run.owned() or run.segments():
+        with contextlib.suppress(StoreLocked):
+            fold(run, timeout=FOLD_SECONDS)
     with _alone(run) as alone:
         if not alone:
             with reading(run) as connection:
@@ -137,6 +140,7 @@ class _Sending:
             with self._locked():
                 self._writer = RunDatabase(self._run.database)
             self._stack.callback(self._close_writer)
+            self._is_open = True
             self._stack = self._stack.pop_all()
         return self
 
@@ -144,8 +148,10 @@ class _Sending:
         self._stack.close()
 
     def _close_writer(self) -> None:
-        with self._locked():
-            self._writer.close()
+        if self._is_open:
+            with self._locked():
+                self._is_open = False
+                self._writer.close()
 
     def _locked(self) -> contextlib.AbstractContextManager[float]:
         return run_lock(self._run.lock).hold(LOCK_SECONDS)
@@ -162,15 +168,17 @@ class _Sending:
         self._begin_at(positions)
         rows = self._send_rows(stop)
         files, missing, lost = self._send_files(stop)
-        self.note(lost, missing)
+        with self._locked():
+            self.note(lost, missing)
+            self._close_writer()
         return Sent(rows, files, standing(self._db, self._target))
 
     def _begin_at(self, positions: Positions) -> None:
         """Take the remote's word for all sources, also for those that it does not know."""
         ours = {uuid for (uuid,) in self._db.execute("SELECT uuid FROM source").fetchall()}
         known = read_cursors(self._db, self._target)
-        believed = {uuid: positions.get(uuid, (0, bytes(16))) for uuid in ours}
-        if any(known.get(uuid) != position for uuid, position in believed.items()):
+        believed = {uuid: positions.get(uuid, NOTHING) for uuid in ours}
+        if any(known.get(uuid, NOTHING) != position for uuid, position in believed.items()):
             with self._locked():
                 move_cursors(self._writer, self._target, believed)
 
@@ -183,6 +191,8 @@ class _Sending:
             batch = self._next_batch(outgoing)
             if not batch.sections:
                 break
+            # Before the batch goes: its answer may be lost, and its stubs have the right digests.
+            self._note_refused(self._stood_in(batch))
             try:
                 answer = self._remote.send(
                     batch,
@@ -199,13 +209,35 @@ class _Sending:
                     move_cursors(self._writer, self._target, gap)
                 continue
             self._check_answer(batch, answer.positions)
+            self._note_refused(answer.refused)
             with self._locked():
                 move_cursors(self._writer, self._target, answer.positions)
-                if answer.refused:
-                    note_refused(self._writer, self._target, answer.refused)
+            gap = None
             sent += batch.rows
             self._tell(Told(rows=batch.rows))
         return sent
+
+    def _note_refused(self, refused: list[tuple[str, int, str]]) -> None:
+        if refused:
+            with self._locked():
+                note_refused(self._writer, self._target, refused)
+
+    def _stood_in(self, batch: Batch) -> list[tuple[str, int, str]]:
+        """Rows of which the batch only has stubs, because they are too large for it."""
+        found = [
+            (section.uuid, section.first + place, reason)
+            for section in batch.sections
+            for place, _, reason in section.stubs
+            if reason == TOO_LARGE
+        ]
+        return [item for item in found if not self._is_stub(*item[:2])]
+
+    def _is_stub(self, uuid: str, number: int) -> bool:
+        sql = (
+            "SELECT 1 FROM rejected x JOIN source s ON s.id = x.source"
+            " WHERE s.uuid = ? AND x.number = ?"
+        )
+        return self._db.execute(sql, (uuid, number)).fetchone() is not None
 
     def _check_answer(self, batch: Batch, positions: Positions) -> None:
         """A remote that says yes and moves nothing would be sent the same rows for ever."""
@@ -232,8 +264,8 @@ class _Sending:
                 continue
             sections.append(section)
             rows -= len(section.kinds)
-            text -= _text_in(section)
-            values -= sum(len(group.names) * len(section.kinds) for group in section.groups)
+            text -= outgoing.taken.text
+            values -= outgoing.taken.values
             if rows <= 0 or text <= 0 or values <= 0 or len(sections) >= SECTIONS:
                 break
         return Batch(self._name, self._run.store_id, sections)
@@ -242,19 +274,21 @@ class _Sending:
 
     def _send_files(self, stop: Callable[[], bool]) -> tuple[int, int, str | None]:
         """Send what is missing; gives files sent, files missing still, and what is lost."""
-        wanted = wanted_files(self._run)
+        wanted = files_in(self._db)
         sizes = dict(wanted.values())
         if not sizes:
             return 0, 0, None
         missing = self._remote.missing_blobs(self._name, sizes)
-        by_hash = {sha256: name for name, (sha256, _) in wanted.items()}
+        named: dict[str, list[str]] = {}
+        for name, (sha256, _) in wanted.items():
+            named.setdefault(sha256, []).append(name)
         sent, lost = 0, []
         for sha256, offset in missing.items():
-            path = self._run.files / by_hash[sha256]
             if stop():
                 break
-            if not path.is_file() or hash_file(path) != sha256:
-                lost.append(by_hash[sha256])
+            path = find_content(self._run, sha256, named[sha256])
+            if path is None:
+                lost += named[sha256]
                 continue
             self._remote.send_blob(
                 self._name, sha256, path, offset, lambda count: self._tell(Told(bytes=count))
@@ -262,14 +296,6 @@ class _Sending:
             sent += 1
         error = f"not as it was saved, or gone, here: {', '.join(sorted(lost))}" if lost else None
         return sent, len(missing) - sent, error
-
-
-def _text_in(section: Section) -> int:
-    return (
-        sum(len(text) for _, _, text in section.objects)
-        + sum(len(text) for _, _, text in section.lines)
-        + sum(len(text) for _, text in section.others)
-    )
 
 
 def problem_of(error: Exception) -> str:

@@ -10,16 +10,19 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from store.database import RunDatabase
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
 from store.paths import StoreFolder, create_store, decode_name, locate_store
-from store.sync.blobs import Blobs, hash_file, link_files, read_blocks, wanted_files
+from store.reading import reading
+from store.sync.blobs import Blobs, find_content, link_files, read_blocks
 from store.sync.outgoing import Origin, Outgoing
 from store.sync.receive import Positions, positions_in, receive
 from store.sync.remote import Acknowledged, Progress
 from store.sync.wire import Batch, RunName, Section
 from store.transfer import fold_if_ours
+
+_SOURCES: Final = "SELECT id, uuid, kind FROM source ORDER BY id"
 
 
 class FolderRemote:
@@ -57,10 +60,8 @@ class FolderRemote:
         restore: bool,  # noqa: ARG002
         progress: Progress,  # noqa: ARG002 - no bytes go anywhere
     ) -> Acknowledged:
-        run = self.store.run(*batch.run)
         try:
-            received = receive(run, batch)
-            link_files(run, Blobs(self.store, run.entity))
+            received = receive(self.store.run(*batch.run), batch)
         except (OSError, sqlite3.OperationalError) as error:
             raise self._unavailable(error) from error
         return Acknowledged(received.positions, received.refused)
@@ -70,7 +71,13 @@ class FolderRemote:
         return RemoteUnavailable(f"{self.where}: {reason}")
 
     def missing_blobs(self, run: RunName, sizes: Mapping[str, int]) -> dict[str, int]:
-        return Blobs(self.store, run.entity).missing(sizes)
+        blobs = Blobs(self.store, run.entity)
+        try:
+            # Contents that others sent, or that a process was killed over, lack their names here.
+            link_files(self.store.run(*run), blobs)
+        except OSError as error:
+            raise self._unavailable(error) from error
+        return blobs.missing(sizes)
 
     def send_blob(
         self, run: RunName, sha256: str, path: Path, offset: int, progress: Progress
@@ -97,28 +104,26 @@ class FolderRemote:
     def fetch(self, run: RunName, after: Positions) -> Iterator[Section]:
         folder = self.store.run(*run)
         fold_if_ours(folder)
-        database = RunDatabase(folder.database, write=False)
-        try:
-            outgoing = Outgoing(database.connection)
-            for source in database.sources():
-                at = after.get(source.uuid, (0, b""))[0]
-                origin = Origin(source.id, source.uuid, source.kind)
+        with reading(folder) as connection:
+            outgoing = Outgoing(connection)
+            for origin in map(Origin._make, connection.execute(_SOURCES).fetchall()):
+                at = after.get(origin.uuid, (0, b""))[0]
                 while section := outgoing.section(origin, at):
                     yield section
                     at = section.last
-        finally:
-            database.close()
 
-    def fetch_blob(self, run: RunName, sha256: str, path: Path, progress: Progress) -> None:
+    def fetch_file(
+        self, run: RunName, name: str, sha256: str, path: Path, progress: Progress
+    ) -> None:
         folder = self.store.run(*run)
-        names = [name for name, (known, _) in wanted_files(folder).items() if known == sha256]
-        for name in names:
-            kept = folder.files / name
-            if kept.is_file() and hash_file(kept) == sha256:
-                shutil.copyfile(kept, path)
-                progress(path.stat().st_size)
-                return
-        raise RemoteRefused(f"{self.where} has no file {sha256[:12]}", status=404, code="not_found")
+        blob = Blobs(self.store, folder.entity).path(sha256)
+        kept = blob if blob.exists() else find_content(folder, sha256, [name])
+        if kept is None:
+            raise RemoteRefused(
+                f"{self.where} has no file {sha256[:12]}", status=404, code="not_found"
+            )
+        shutil.copyfile(kept, path)
+        progress(path.stat().st_size)
 
     def close(self) -> None:
         """Nothing is kept open."""

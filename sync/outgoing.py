@@ -7,18 +7,24 @@ that turns out too large is read again with fewer rows.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from math import inf
 from typing import Any, Final, NamedTuple, TypeVar
 
-from store.reread import reread, stretches
-from store.row import Kind
-from store.sync.wire import MAX_TEXT, Group, Section
+from store.reread import stretches
+from store.row import Kind, Row, row_digest
+from store.sync.receive import fields_of
+from store.sync.wire import MAX_PARTS, MAX_REASON, MAX_TEXT, Group, Section, parts_of
 
 ROWS: Final = 2000
 VALUES: Final = 100_000
 TEXT: Final = 4 * 2**20
-"""Rows, numbers and bytes of text that a section has at most, but for a single large row."""
+"""Rows, values and bytes of text that a section has at most, but for a single large row."""
+COLUMN: Final = 4
+"""What a column counts beside its numbers, and a text beside what is in it, in values."""
 TOO_LARGE: Final = "too large to be sent"
 _Item = TypeVar("_Item", bound=tuple[Any, ...])
 
@@ -31,12 +37,22 @@ class Origin(NamedTuple):
     kind: str
 
 
-class _Row(NamedTuple):
-    seq: int
-    number: int
-    kind: int
-    step: int
-    time: float
+class _Rows:
+    """Rows of a source in columns, in the order of their numbers."""
+
+    def __init__(self, fields: list[tuple[Any, ...]]) -> None:
+        self.seqs: tuple[int, ...]
+        self.kinds: tuple[int, ...]
+        self.seqs, self.numbers, self.kinds, self.steps, self.times = zip(*fields, strict=True)
+        self.ranges = list(stretches(list(self.seqs)))
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    @cached_property
+    def index(self) -> dict[int, int]:
+        """Where a seq is in the columns."""
+        return {seq: place for place, seq in enumerate(self.seqs)}
 
 
 class _TooLarge(Exception):
@@ -47,9 +63,13 @@ class _TooLarge(Exception):
 
 
 class Outgoing:
-    """Reads sections from one connection; remembers how many rows make a good one."""
+    """Reads sections from one connection; remembers how many rows make a good one.
+
+    `taken` is what the last section was seen to hold.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.taken = Taken(_NO_BOUNDS)
         self._db = connection
         self._rows = ROWS
 
@@ -59,152 +79,183 @@ class Outgoing:
         """The rows of a source behind number `after`, at most `most`; None when there are none."""
         count = min(most, self._rows)
         while True:
-            rows = self._read_rows(origin.id, after, count)
-            if not rows:
-                return None
-            try:
-                section = self._fill(origin, rows, writing)
-            except _TooLarge as error:
-                if len(rows) == 1:
-                    return self._stand_in(origin, rows[0], writing)
-                count = self._rows = max(1, int(len(rows) / error.part / 1.5))
-                continue
+            with self._moment():
+                rows = self._read_rows(origin.id, after, count)
+                if not rows:
+                    return None
+                single = len(rows) == 1
+                try:
+                    section = self._fill(origin, rows, writing, _LARGE_ROW if single else _SECTION)
+                except _TooLarge as error:
+                    if single:
+                        return self._stand_in(origin, rows, writing)
+                    count = self._rows = max(1, int(len(rows) / error.part / 1.5))
+                    continue
             self._rows = min(ROWS, 2 * self._rows)
             return section
 
-    def _read_rows(self, source: int, after: int, count: int) -> list[_Row]:
-        return [
-            _Row(*fields)
-            for fields in self._db.execute(
-                "SELECT seq, number, kind, step, time FROM rows"
-                " WHERE source = ? AND number > ? ORDER BY number LIMIT ?",
-                (source, after, count),
-            )
-        ]
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[None]:
+        """See one moment of the database: a row may be taking the place of its stub just now."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
-    def _fill(self, origin: Origin, rows: list[_Row], writing: bool | None) -> Section:
-        index = {row.seq: place for place, row in enumerate(rows)}
-        ranges = list(stretches([row.seq for row in rows]))
-        texts = _Texts(single=len(rows) == 1)
+    def _read_rows(self, source: int, after: int, count: int) -> _Rows | None:
+        fields = self._db.execute(
+            "SELECT seq, number, kind, step, time FROM rows"
+            " WHERE source = ? AND number > ? ORDER BY number LIMIT ?",
+            (source, after, count),
+        ).fetchall()
+        return _Rows(fields) if fields else None
+
+    def _fill(self, origin: Origin, rows: _Rows, writing: bool | None, most: _Room) -> Section:
+        taken = self.taken = Taken(most)
         section = Section(
-            *(origin.uuid, origin.kind, rows[0].number),
-            [row.kind for row in rows],
-            [row.step for row in rows],
-            [row.time for row in rows],
+            *(origin.uuid, origin.kind, rows.numbers[0]),
+            *(rows.kinds, rows.steps, rows.times),
             *([], [], [], [], []),
             writing,
         )
-        kinds = set(section.kinds)
+        kinds = set(rows.kinds)
         if Kind.METRIC in kinds:
-            section.groups.extend(self._groups(section, index, ranges))
-            section.objects.extend(texts.counted(self._objects(index, ranges)))
+            section.groups.extend(self._groups(rows, taken))
+            section.objects.extend(taken.json(self._objects(rows)))
         if kinds != {Kind.METRIC}:
-            section.lines.extend(texts.counted(self._lines(index, ranges)))
-            section.others.extend(texts.counted(self._others(index, ranges)))
+            section.lines.extend(taken.texts(self._lines(rows)))
+            section.others.extend(taken.json(self._others(rows)))
         if Kind.STUB in kinds:
-            section.stubs.extend(self._stubs(origin.id, rows))
+            section.stubs.extend(taken.texts(self._stubs(origin.id, rows)))
+        if most is _SECTION and taken.values > 1.5 * VALUES:
+            raise _TooLarge(taken.values / VALUES)
         return section
 
     # -- tables --------------------------------------------------------------------------------
 
-    def _groups(
-        self, section: Section, index: dict[int, int], ranges: list[tuple[int, int]]
-    ) -> list[Group]:
+    def _groups(self, rows: _Rows, taken: Taken) -> list[Group]:
         """Metrics with the same rows together, in the order of their ids."""
-        found: dict[tuple[int, ...], Group] = {}
-        left = 4 * VALUES
+        whole = rows.kinds.count(Kind.METRIC)
+        found: dict[tuple[int, ...] | None, Group] = {}
         for metric, name in self._db.execute("SELECT id, name FROM metric ORDER BY id").fetchall():
-            points: list[tuple[int, float | int | None]] = []
-            for bounds in ranges:
-                points += self._db.execute(
-                    "SELECT row, value FROM point WHERE metric = ? AND row BETWEEN ? AND ?",
-                    (metric, *bounds),
-                ).fetchall()
-            if not points:
+            values = self._points("value", metric, rows)
+            if not values:
                 continue
-            left -= len(points)
-            if left < 0 and len(index) > 1:
-                raise _TooLarge(4.0)
-            seqs, values = zip(*points, strict=True)
+            taken.add(len(values) + COLUMN, name)
+            seqs = None
+            if len(values) < whole:
+                seqs = tuple(self._points("row", metric, rows))
             group = found.setdefault(seqs, Group(seqs, [], []))
             group.names.append(name)
             group.columns.append(values)
-        total = 4 * VALUES - left
-        if total > 1.5 * VALUES and len(index) > 1:
-            raise _TooLarge(total / VALUES)
-        whole = section.kinds.count(Kind.METRIC)
         return [
-            group._replace(rows=None if len(seqs) == whole else [index[seq] for seq in seqs])
+            group if seqs is None else group._replace(rows=[rows.index[seq] for seq in seqs])
             for seqs, group in found.items()
         ]
 
-    def _objects(
-        self, index: dict[int, int], ranges: list[tuple[int, int]]
-    ) -> Iterator[tuple[str, int, str]]:
+    def _points(self, column: str, metric: int, rows: _Rows) -> list[Any]:
+        """A column of table `point`, in the order of the rows."""
+        sql = f"SELECT {column} FROM point WHERE metric = ? AND row BETWEEN ? AND ? ORDER BY row"
+        return [
+            value for bounds in rows.ranges for (value,) in self._db.execute(sql, (metric, *bounds))
+        ]
+
+    def _objects(self, rows: _Rows) -> Iterator[tuple[str, int, str]]:
         metrics = self._db.execute(
             "SELECT id, name FROM metric m"
             " WHERE EXISTS(SELECT 1 FROM object o WHERE o.metric = m.id) ORDER BY id"
         ).fetchall()
         for metric, name in metrics:
-            for bounds in ranges:
+            for bounds in rows.ranges:
                 for seq, text in self._db.execute(
                     "SELECT row, data FROM object WHERE metric = ? AND row BETWEEN ? AND ?",
                     (metric, *bounds),
                 ):
-                    yield name, index[seq], text
+                    yield name, rows.index[seq], text
 
-    def _lines(
-        self, index: dict[int, int], ranges: list[tuple[int, int]]
-    ) -> Iterator[tuple[int, str, str]]:
-        for bounds in ranges:
+    def _lines(self, rows: _Rows) -> Iterator[tuple[int, str, str]]:
+        for bounds in rows.ranges:
             for seq, stream, text in self._db.execute(
                 "SELECT row, stream, text FROM line WHERE row BETWEEN ? AND ?", bounds
             ):
-                yield index[seq], stream, text
+                yield rows.index[seq], stream, text
 
-    def _others(
-        self, index: dict[int, int], ranges: list[tuple[int, int]]
-    ) -> Iterator[tuple[int, str]]:
-        for bounds in ranges:
+    def _others(self, rows: _Rows) -> Iterator[tuple[int, str]]:
+        for bounds in rows.ranges:
             for seq, text in self._db.execute(
                 "SELECT row, data FROM event WHERE row BETWEEN ? AND ?", bounds
             ):
-                yield index[seq], text
+                yield rows.index[seq], text
 
-    def _stubs(self, source: int, rows: list[_Row]) -> list[tuple[int, bytes, str]]:
+    def _stubs(self, source: int, rows: _Rows) -> list[tuple[int, bytes, str]]:
         known = {
             number: (digest, reason)
             for number, digest, reason in self._db.execute(
                 "SELECT number, digest, reason FROM rejected"
                 " WHERE source = ? AND number BETWEEN ? AND ?",
-                (source, rows[0].number, rows[-1].number),
+                (source, rows.numbers[0], rows.numbers[-1]),
             )
         }
         return [
-            (place, *known.get(row.number, (b"", "unknown")))
-            for place, row in enumerate(rows)
-            if row.kind == Kind.STUB
+            (place, digest, reason[:MAX_REASON])
+            for place, (number, kind) in enumerate(zip(rows.numbers, rows.kinds, strict=True))
+            if kind == Kind.STUB
+            for digest, reason in [known.get(number, (b"", "unknown"))]
         ]
 
-    def _stand_in(self, origin: Origin, row: _Row, writing: bool | None) -> Section:
-        """A stub for a row that no batch can hold."""
-        item = next(reread(self._db, origin.id, row.number - 1))
-        return Section(
-            *(origin.uuid, origin.kind, row.number, [int(Kind.STUB)], [row.step], [row.time]),
-            *([], [], [], [], [(0, item.digest, TOO_LARGE)], writing),
+    def _stand_in(self, origin: Origin, rows: _Rows, writing: bool | None) -> Section:
+        """A stub for the row that no batch can hold, with the digest that the row has."""
+        section = self._fill(origin, rows, writing, _NO_BOUNDS)
+        (fields,) = fields_of(section)
+        return section._replace(
+            kinds=[int(Kind.STUB)],
+            groups=[],
+            objects=[],
+            lines=[],
+            others=[],
+            stubs=[(0, row_digest(Row(*fields)), TOO_LARGE)],
         )
 
 
-class _Texts:
-    """Counts the text that goes into a section."""
+class _Room(NamedTuple):
+    """The most values and bytes of text that one goes on reading for."""
 
-    def __init__(self, *, single: bool) -> None:
-        self._most = MAX_TEXT // 2 if single else TEXT
-        self._taken = 0
+    values: float
+    text: float
 
-    def counted(self, items: Iterable[_Item]) -> Iterator[_Item]:
+
+_SECTION: Final = _Room(4 * VALUES, TEXT)
+_LARGE_ROW: Final = _Room(MAX_PARTS - 2 * VALUES, MAX_TEXT // 2)
+_NO_BOUNDS: Final = _Room(inf, inf)
+
+
+class Taken:
+    """The values, and bytes of text, that were read for a section so far."""
+
+    def __init__(self, most: _Room) -> None:
+        self._most = most
+        self.values = 0
+        self.text = 0
+
+    def add(self, values: int, text: str) -> None:
+        self.values += values
+        self.text += len(text) if text.isascii() else len(text.encode())
+        if self.values > self._most.values or self.text > self._most.text:
+            raise _TooLarge(4.0)
+
+    def texts(self, items: Iterable[_Item]) -> Iterator[_Item]:
         for item in items:
-            self._taken += sum(len(part) for part in item if isinstance(part, str))
-            if self._taken > self._most:
-                raise _TooLarge(4.0)
+            for part in item:
+                if isinstance(part, str):
+                    self.add(COLUMN, part)
+            yield item
+
+    def json(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Items that end in a JSON text, of which the receiver makes values."""
+        for item in self.texts(items):
+            self.add(parts_of(item[-1]), "")
             yield item

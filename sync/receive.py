@@ -8,7 +8,7 @@ whole batch with the positions that are true here, from which the sender goes on
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from store.database import RunDatabase
@@ -16,7 +16,10 @@ from store.errors import SyncError
 from store.jsontext import from_json
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
-from store.row import POISON, Kind
+from store.reading import reading
+from store.row import POISON, Kind, packb
+from store.stretch import Stretch
+from store.sync.pieces import cut
 from store.sync.wire import Batch, Section
 from store.transfer import sync_folder
 
@@ -89,14 +92,15 @@ def positions_of(database: RunDatabase, uuids: Sequence[str] | None = None) -> P
 
 def positions_in(store: StoreFolder, entity: str, project: str, run_id: str) -> Positions:
     """Where all sources of a run stand; empty when there is no such run."""
+    run = store.run(entity, project, run_id)
+    if not run.database.exists():
+        return {}  # what is in its journals only is received again, and skipped
     try:
-        database = RunDatabase(store.run(entity, project, run_id).database, write=False)
+        with reading(run) as connection:
+            found = connection.execute("SELECT uuid, position, digest FROM source").fetchall()
     except FileNotFoundError:
         return {}
-    try:
-        return positions_of(database)
-    finally:
-        database.close()
+    return {uuid: (position, digest) for uuid, position, digest in found}
 
 
 def _position(database: RunDatabase, uuid: str) -> int:
@@ -106,6 +110,22 @@ def _position(database: RunDatabase, uuid: str) -> int:
 
 def _absorb_section(database: RunDatabase, section: Section) -> int:
     source = database.ensure_source(section.uuid, section.kind)
+    if not section.stubs and section.first == source.position + 1:
+        new = database.absorb_pieces(section.uuid, _pieces(section))
+    else:
+        new = _absorb_rows(database, section)
+    if section.writing:
+        database.execute("UPDATE source SET seen = ? WHERE id = ?", (time.time(), source.id))
+    return new
+
+
+def _pieces(section: Section) -> Iterator[Stretch | list[Fields]]:
+    for piece in cut(section):
+        yield piece if isinstance(piece, Stretch) else fields_of(piece)
+
+
+def _absorb_rows(database: RunDatabase, section: Section) -> int:
+    """Rows that were in part received before, or that stubs are among."""
     stubs = {place: (row_hash, reason) for place, row_hash, reason in section.stubs}
     rows = fields_of(section)
     new, first = 0, 0
@@ -117,10 +137,7 @@ def _absorb_section(database: RunDatabase, section: Section) -> int:
             row_hash, reason = stubs[place]
             database.reject(section.uuid, number, b"", reason, digest=row_hash or None)
             new += 1
-    new += database.absorb_within(section.uuid, rows[first:])
-    if section.writing:
-        database.execute("UPDATE source SET seen = ? WHERE id = ?", (time.time(), source.id))
-    return new
+    return new + database.absorb_within(section.uuid, rows[first:])
 
 
 def _refused(database: RunDatabase, section: Section) -> list[tuple[str, int, str]]:
@@ -139,12 +156,9 @@ def _refused(database: RunDatabase, section: Section) -> list[tuple[str, int, st
 
 def fields_of(section: Section) -> list[Fields]:
     """The rows of a section; the data of a stub is empty."""
-    count = len(section.kinds)
     kinds = list(section.kinds)
-    datas: list[Any] = [None] * count
+    datas: list[Any] = [{} for _ in kinds]
     metric = [place for place, kind in enumerate(kinds) if kind == Kind.METRIC]
-    for place in metric:
-        datas[place] = {}
     for group in section.groups:
         names = group.names
         places = metric if group.rows is None else group.rows
@@ -152,26 +166,24 @@ def fields_of(section: Section) -> list[Fields]:
             datas[place].update(zip(names, values, strict=True))
     for place, stream, text in section.lines:
         datas[place] = {"stream": stream, "text": text}
+    poison: dict[int, str] = {}
     for place, text in section.others:
-        datas[place] = _value(kinds, place, text)
+        datas[place] = _value(text, place, poison)
     for name, place, text in section.objects:
-        value = _value(kinds, place, text)
-        if kinds[place] == Kind.METRIC:
-            datas[place][name] = value
-    numbers = range(section.first, section.first + count)
-    return list(
-        zip(
-            *(numbers, kinds, section.steps, section.times),
-            ({} if data is None else data for data in datas),
-            strict=True,
-        )
-    )
+        datas[place][name] = _value(text, place, poison)
+    for place, reason in poison.items():
+        kinds[place], datas[place] = POISON, {"reason": reason}
+    numbers = range(section.first, section.first + len(kinds))
+    return list(zip(numbers, kinds, section.steps, section.times, datas, strict=True))
 
 
-def _value(kinds: list[int], place: int, text: str) -> Any:
+def _value(text: str, place: int, poison: dict[int, str]) -> Any:
     """The value of a JSON text; one that is none makes its row one that cannot be kept."""
     try:
-        return from_json(text)
-    except (ValueError, RecursionError) as error:
-        kinds[place] = POISON
-        return {"reason": f"not JSON: {error}"}
+        value = from_json(text)
+        if "\\u" in text:
+            packb(value)  # an escape may stand for half a character, which no row can hold
+    except (ValueError, OverflowError, RecursionError) as error:
+        poison[place] = f"not JSON: {error}"
+        return None
+    return value

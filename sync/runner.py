@@ -63,8 +63,9 @@ class Outcome(NamedTuple):
     error: Exception | None
 
     @property
-    def is_synced(self) -> bool:
-        return self.error is None and self.standing is not None and self.standing.is_synced
+    def is_sent(self) -> bool:
+        """Whether nothing is left to send, and what is there was found equal."""
+        return self.error is None and self.standing is not None and self.standing.is_sent
 
 
 def open_remote(entry: RemoteEntry, resolved: Resolved | None = None) -> Remote:
@@ -95,7 +96,7 @@ def send_runs(
     tell: Tell | None = None,
     on_failure: Callable[[RemoteUnavailable, float], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Send runs, as they get done. `stop` ends each after its batch.
+    """Send runs, as they get done. `stop` ends each after its batch; it is set on Ctrl-C too.
 
     Raises:
         NotSignedIn: the key does not count.
@@ -150,7 +151,7 @@ def _ask(
     try:
         names = [destination.name(run) for run in runs]
         found = remote.positions(names, restore=restore)
-    except (RemoteUnavailable, NotSignedIn) as error:
+    except StoreError as error:
         for path in stores:
             note_trouble(path, remote.name, error.message)
         raise
@@ -174,15 +175,20 @@ def _in_parallel(
     left = iter(calls)
     underway: set[Future[Outcome]] = set()
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="runstore-sync") as pool:
-        while True:
-            while len(underway) < jobs and not stop.is_set():
-                call = next(left, None)
-                if call is None:
-                    break
-                underway.add(pool.submit(call))
-            if not underway:
-                return
-            # Waited for with a time, for a thread that waits for ever takes no Ctrl-C.
-            done, underway = wait(underway, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+        try:
+            while True:
+                while len(underway) < jobs and not stop.is_set():
+                    call = next(left, None)
+                    if call is None:
+                        break
+                    underway.add(pool.submit(call))
+                if not underway:
+                    return
+                # Waited for with a time, for a thread that waits for ever takes no Ctrl-C.
+                done, underway = wait(underway, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except BaseException:
+            # The pool's end waits for its threads, and they for the moment to try again.
+            stop.set()
+            raise

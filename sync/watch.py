@@ -1,8 +1,9 @@
 """Watch: send what comes, as it comes.
 
-Runs whose files look as they did when they were last in order cost three stats; runs that have
-journals are looked into, for a row in a mapped journal changes nothing outside. The remote is
-asked again for everything now and then, because it may have been put back from a backup.
+Runs that have journals are looked into at each tick, for a row in a mapped journal changes nothing
+outside. All others cost three stats, at each scan, as long as their files look as they did when
+they were last in order; where there are many of them, scans are further apart. The remote is asked
+again for everything now and then, because it may have been put back from a backup.
 
 A remote that does not answer is left alone for longer and longer; a run that is refused is tried
 again seldom, and does not hold up the others.
@@ -17,12 +18,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from store.errors import RemoteUnavailable, StoreError
+from store.errors import RemoteRefused, RemoteUnavailable, StoreError
 from store.fold import fold
 from store.locks import life_of
 from store.paths import RunFolder
 from store.reading import reading
-from store.scan import Mark, is_quiet, is_settled, lives, scan_run
+from store.scan import Mark, is_quiet, is_settled, lives, scan_run, spilled_runs
 from store.sync.cursors import Target, read_cursors, standing
 from store.sync.engine import SECTIONS, Tell
 from store.sync.remote import Remote
@@ -33,7 +34,10 @@ from store.sync.wire import Batch, RunName, Section
 TICK_SECONDS: Final = 0.5
 """Between two looks at the runs that have journals."""
 SCAN_SECONDS: Final = 1.5
-"""Between two looks at all runs."""
+"""Between two looks at all runs, at least."""
+SCAN_MOST_SECONDS: Final = 10.0
+SCAN_SHARE: Final = 0.01
+"""The part of a core that these looks may take, unless they are further apart than that then."""
 RECHECK_SECONDS: Final = 900.0
 SIGN_SECONDS: Final = 20.0
 """Between two words to the remote that a writer lives: see `store.state.SILENT_SECONDS`."""
@@ -72,6 +76,7 @@ class Watch:
         self._on_failure = on_failure
         self._known: dict[str, _Known] = {}
         self._folders: dict[str, RunFolder] = {}
+        self._spilled: frozenset[str] = frozenset()
         self._backoff = Backoff()
 
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
@@ -82,37 +87,56 @@ class Watch:
         """
         scan_at = recheck_at = time.monotonic()
         while not stop.is_set():
-            now = time.monotonic()
-            if now >= scan_at:
-                self._folders = {run.key: run for run in self._runs()}
+            now, began = time.monotonic(), time.thread_time()
+            is_scan = now >= scan_at
+            if is_scan:
                 scan_at = now + SCAN_SECONDS
-            wanted = self._wanted(every=now >= recheck_at)
-            if wanted and not self._backoff.left:
-                if not self._send(wanted, stop):
+                self._folders = {run.key: run for run in self._runs()}
+                stores = {run.store_id for run in self._folders.values()}
+                self._spilled = frozenset[str]().union(*map(spilled_runs, stores))
+            if not self._backoff.left:
+                wanted = self._wanted(is_scan=is_scan, every=now >= recheck_at)
+                if is_scan:
+                    spent = time.thread_time() - began
+                    scan_at = max(scan_at, now + min(spent / SCAN_SHARE, SCAN_MOST_SECONDS))
+                if wanted and not self._send(wanted, stop):
                     continue
-                recheck_at = time.monotonic() + RECHECK_SECONDS if now >= recheck_at else recheck_at
-            elif until_idle and not wanted and self._is_idle():
-                return
+                if wanted and now >= recheck_at:
+                    recheck_at = time.monotonic() + RECHECK_SECONDS
+                if until_idle and not wanted and self._is_idle():
+                    if is_scan:
+                        return
+                    scan_at = now
             self._give_signs(stop)
             stop.wait(max(TICK_SECONDS, min(self._backoff.left, SCAN_SECONDS)))
 
     # -- which ---------------------------------------------------------------------------------
 
-    def _wanted(self, *, every: bool) -> list[RunFolder]:
+    def _wanted(self, *, is_scan: bool, every: bool) -> list[RunFolder]:
         for key in self._known.keys() - self._folders.keys():
             del self._known[key]
-        return [run for run in self._folders.values() if self._is_wanted(run, every)]
+        for key in self._folders.keys() - self._known.keys():
+            self._known[key] = _Known()
+        return [
+            self._folders[key]
+            for key, known in self._known.items()
+            if (is_scan or every or known.marks or known.stamp is None)
+            and self._is_wanted(key, known, every)
+        ]
 
-    def _is_wanted(self, run: RunFolder, every: bool) -> bool:
-        known = self._known.setdefault(run.key, _Known())
+    def _is_wanted(self, key: str, known: _Known, every: bool) -> bool:
         if known.backoff.left:
             return False
+        run = self._folders[key]
         seen = scan_run(str(run.path))
         if seen is None:
             return False
-        if not every and known.stamp == seen.stamp and is_quiet(run, known.marks):
+        if every:
+            return True  # not looked into: where it goes, the remote may have to be asked
+        has_journals = known.marks or key in self._spilled
+        if known.stamp == seen.stamp and not (has_journals and not is_quiet(run, known.marks)):
             return False
-        return self._look_into(run, known) or every
+        return self._look_into(run, known)
 
     def _look_into(self, run: RunFolder, known: _Known) -> bool:
         """Fold, and see whether anything is unsent; if not, remember how that looks."""
@@ -146,6 +170,7 @@ class Watch:
 
     def _send(self, runs: list[RunFolder], stop: threading.Event) -> bool:
         """Send; False when the remote does not answer."""
+        failures: list[RemoteUnavailable] = []
         try:
             for outcome in send_runs(
                 runs,
@@ -156,22 +181,28 @@ class Watch:
                 tell=self._tell,
             ):
                 self._note(outcome)
+                if isinstance(outcome.error, RemoteUnavailable):
+                    failures.append(outcome.error)
+                else:
+                    self._backoff.succeeded()
         except RemoteUnavailable as error:
-            self._on_failure(error, self._backoff.failed(error))
-            return False
-        self._backoff.succeeded()
-        return True
+            failures.append(error)
+        except RemoteRefused as error:
+            # Said of no run in particular: by a proxy, or a server that is just being replaced.
+            failures.append(RemoteUnavailable(error.message, hint=error.hint))
+        if failures:
+            longest = max(failures, key=lambda error: error.retry_after or 0.0)
+            self._on_failure(longest, self._backoff.failed(longest))
+        return not failures
 
     def _note(self, outcome: Outcome) -> None:
         known = self._known.setdefault(outcome.run.key, _Known())
         known.told = time.monotonic()
         error = outcome.error or (outcome.standing and outcome.standing.error)
-        if isinstance(outcome.error, RemoteUnavailable):
-            self._on_failure(outcome.error, self._backoff.failed(outcome.error))
-        elif error or outcome.busy:
-            known.backoff.failed()
-        else:
+        if not error and not outcome.busy:
             known.backoff.succeeded()
+        elif not isinstance(outcome.error, RemoteUnavailable):
+            known.backoff.failed()
         self._on_outcome(outcome)
 
     def _give_signs(self, stop: threading.Event) -> None:
@@ -179,6 +210,8 @@ class Watch:
         if self._backoff.left:
             return
         for key, known in self._known.items():
+            if not known.marks:
+                continue
             run = self._folders.get(key)
             due = time.monotonic() - known.told > SIGN_SECONDS
             if stop.is_set() or run is None or not due or not _is_written(run):

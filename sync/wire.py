@@ -7,7 +7,7 @@ as runs, steps and times as differences, metrics in groups that share their rows
 that is no number as the JSON text that the tables keep (see `store.jsontext`).
 
 Whoever receives a batch trusts nothing in it: `decode_batch` checks every type, bounds the rows,
-values and texts, and the memory that reading takes (under 500 MB for the worst of bytes).
+values and texts, and the memory that reading takes (under 200 MB for the worst of bytes).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from store.errors import UsageError
+from store.paths import encode_name
 from store.row import Kind, packb
+from store.sync.bounds import require_bounded
 from store.sync.columns import (
     BadBatchError,
     pack_column,
@@ -41,11 +44,15 @@ LEVEL: Final = 1
 MAX_EXPANDED: Final = 24 * 2**20
 MAX_ROWS: Final = 10_000
 MAX_TEXT: Final = 16 * 2**20
-"""Bytes of JSON and console text in one batch; nested JSON takes up to 25 times that in memory."""
-MAX_ITEMS: Final = 200_000
+"""Characters of names, JSON and console text in one batch."""
 MAX_VALUES: Final = 2_000_000
-MAX_PARTS: Final = 400_000
-"""Lists and maps in one batch."""
+MAX_PARTS: Final = 1_000_000
+"""Lists, maps and all that is in them, in one batch; and as many again in the JSON in it."""
+MAX_KEYS: Final = 20_000
+"""Keys of maps in one batch: a section has twelve."""
+MAX_WORD: Final = 64
+MAX_REASON: Final = 1000
+"""Characters of a source's kind or a store's id, and of the reason of a stub."""
 
 
 class RunName(NamedTuple):
@@ -127,33 +134,22 @@ def decode_batch(data: bytes) -> Batch:
     Raises:
         BadBatchError: not a batch, damaged, of another version, or too large.
     """
-    parts = 0
-
-    def count(part: Any) -> Any:
-        nonlocal parts
-        parts += 1
-        if parts > MAX_PARTS:
-            raise BadBatchError(f"more than {MAX_PARTS} parts in one batch")
-        return part
-
+    content = _expand(data)
     try:
+        require_bounded(content, items=MAX_PARTS, keys=MAX_KEYS)
         fields = msgpack.unpackb(
-            _expand(data),
+            content,
             strict_map_key=True,
-            list_hook=count,
-            object_hook=count,
-            max_array_len=MAX_ITEMS,
-            max_map_len=64,
+            max_array_len=MAX_PARTS,
+            max_map_len=MAX_KEYS,
             max_ext_len=0,
         )
     except (ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, BadBatchError):
-            raise
         raise BadBatchError(f"not msgpack: {error}") from error
     budget = _Budget()
-    entity, project, run = _list(_get(fields, "run"), str, 3)
+    run = _run_name(_list(_get(fields, "run"), str, 3))
     sections = [_unpack_section(item, budget) for item in _list(_get(fields, "sections"), dict)]
-    return Batch(RunName(entity, project, run), _take(fields, "store", str), sections)
+    return Batch(run, _word(fields, "store"), sections)
 
 
 def _expand(data: bytes) -> bytes:
@@ -175,6 +171,15 @@ def _expand(data: bytes) -> bytes:
     if len(content) != size or not stream.eof or stream.unused_data:
         raise BadBatchError("its size is not what its header says")
     return content
+
+
+def _run_name(parts: list[str]) -> RunName:
+    try:
+        for part, what in zip(parts, RunName._fields, strict=True):
+            encode_name(part, what)
+    except UsageError as error:
+        raise BadBatchError(error.message) from error
+    return RunName(*parts)
 
 
 # -- sections ----------------------------------------------------------------------------------
@@ -205,11 +210,19 @@ def _pack_group(group: Group) -> list[Any]:
     ]
 
 
+def parts_of(text: str) -> int:
+    """The most values that a JSON text can have: each takes about 150 bytes once it is read."""
+    if text.startswith('"'):
+        return 1
+    return 1 + text.count(",") + text.count("[") + text.count("{")
+
+
 class _Budget:
     """What a batch may still take of each kind."""
 
     def __init__(self) -> None:
         self.rows = MAX_ROWS
+        self.parts = MAX_PARTS
         self.text = MAX_TEXT
         self.values = MAX_VALUES
 
@@ -221,7 +234,13 @@ class _Budget:
     def take_text(self, text: str) -> None:
         self.text -= len(text)
         if self.text < 0:
-            raise BadBatchError(f"more than {MAX_TEXT} bytes of text in one batch")
+            raise BadBatchError(f"more than {MAX_TEXT} characters of text in one batch")
+
+    def take_json(self, text: str) -> None:
+        self.take_text(text)
+        self.parts -= parts_of(text)
+        if self.parts < 0:
+            raise BadBatchError(f"more than {MAX_PARTS} values in the JSON of one batch")
 
     def take_values(self, count: int) -> None:
         self.values -= count
@@ -243,11 +262,11 @@ def _unpack_section(fields: dict[str, Any], budget: _Budget) -> Section:
         raise BadBatchError("writing is neither true, false nor nil")
     section = Section(
         uuid,
-        _take(fields, "kind", str),
+        _word(fields, "kind"),
         first,
         kinds,
-        _sized(unpack_integers(_take(fields, "steps", bytes)), count),
-        _sized(unpack_times(_take(fields, "times", bytes)), count),
+        unpack_integers(_take(fields, "steps", bytes), count),
+        unpack_times(_take(fields, "times", bytes), count),
         [_unpack_group(group, kinds, budget) for group in _list(_get(fields, "groups"), list)],
         [_typed(item, (str, int, str)) for item in _list(_get(fields, "objects"), list)],
         [_typed(item, (int, str, str)) for item in _list(_get(fields, "lines"), list)],
@@ -260,22 +279,28 @@ def _unpack_section(fields: dict[str, Any], budget: _Budget) -> Section:
 
 
 def _check_indexes(section: Section, count: int, budget: _Budget) -> None:
-    indexes = [index for _, index, _ in section.objects]
-    indexes += [line[0] for line in section.lines]
-    indexes += [other[0] for other in section.others]
-    indexes += [stub[0] for stub in section.stubs]
-    if indexes and not (min(indexes) >= 0 and max(indexes) < count):
-        raise BadBatchError("an index beyond the section's rows")
+    objects = [index for _, index, _ in section.objects]
+    others = [line[0] for line in section.lines] + [other[0] for other in section.others]
+    stubs = [stub[0] for stub in section.stubs]
+    for indexes in (objects, others, stubs):
+        if indexes and not (min(indexes) >= 0 and max(indexes) < count):
+            raise BadBatchError("an index beyond the section's rows")
+    kinds = section.kinds
+    if any(kinds[index] != Kind.METRIC for index in objects) or any(
+        kinds[index] == Kind.METRIC for index in others
+    ):
+        raise BadBatchError("a text in a row that has none of its kind")
     for name, _, text in section.objects:
         budget.take_text(name)
-        budget.take_text(text)
+        budget.take_json(text)
     for _, stream, text in section.lines:
         budget.take_text(stream)
         budget.take_text(text)
     for _, text in section.others:
-        budget.take_text(text)
-    if any(len(row_hash) not in (0, 16) for _, row_hash, _ in section.stubs):
-        raise BadBatchError("a stub's digest has 16 bytes")
+        budget.take_json(text)
+    for _, row_hash, reason in section.stubs:
+        if len(row_hash) not in (0, 16) or len(reason) > MAX_REASON:
+            raise BadBatchError(f"a stub has 16 bytes and a reason of at most {MAX_REASON} letters")
 
 
 def _unpack_kinds(runs: object, budget: _Budget) -> list[int]:
@@ -292,23 +317,25 @@ def _unpack_kinds(runs: object, budget: _Budget) -> list[int]:
 def _unpack_group(fields: list[Any], kinds: list[int], budget: _Budget) -> Group:
     if len(fields) != 3:
         raise BadBatchError("a group has three parts")
-    rows = None if fields[0] is None else unpack_integers(_typed_one(fields[0], bytes))
     names = _list(fields[1], str)
     columns = _list(fields[2], list)
     for name in names:
         budget.take_text(name)
     if len(set(names)) != len(names) or len(names) != len(columns):
         raise BadBatchError("a group has one column for each name")
-    if rows is None:
-        count = kinds.count(Kind.METRIC)
-    else:
-        count = len(rows)
+    rows, count = None, kinds.count(Kind.METRIC)
+    if fields[0] is not None:
+        data = _typed_one(fields[0], bytes)
+        count = len(data) // 8
+        if count > len(kinds):
+            raise BadBatchError("a group has more rows than its section")
+        rows = unpack_integers(data, count)
         if rows and not (min(rows) >= 0 and max(rows) < len(kinds)):
             raise BadBatchError("an index beyond the section's rows")
-        if rows and any(kinds[index] != Kind.METRIC for index in rows):
+        if any(kinds[index] != Kind.METRIC for index in rows):
             raise BadBatchError("numbers in a row that has none")
     budget.take_values(count * len(names))
-    return Group(rows, names, [_sized(unpack_column(column), count) for column in columns])
+    return Group(rows, names, [unpack_column(column, count) for column in columns])
 
 
 # -- types -------------------------------------------------------------------------------------
@@ -322,6 +349,13 @@ def _get(fields: object, name: str) -> Any:
 
 def _take(fields: dict[str, Any], name: str, kind: type) -> Any:
     return _typed_one(_get(fields, name), kind, name)
+
+
+def _word(fields: dict[str, Any], name: str) -> str:
+    text: str = _take(fields, name, str)
+    if len(text) > MAX_WORD:
+        raise BadBatchError(f"{name} is longer than {MAX_WORD} letters")
+    return text
 
 
 def _typed_one(value: object, kind: type, name: str = "a value") -> Any:
@@ -342,9 +376,3 @@ def _list(value: object, kind: type, length: int | None = None) -> list[Any]:
     if kind is not object and not set(map(type, value)) <= {kind}:
         raise BadBatchError(f"a list holds other things than {kind.__name__}")
     return value
-
-
-def _sized(values: Sequence[Any], count: int) -> Sequence[Any]:
-    if len(values) != count:
-        raise BadBatchError(f"a column has {len(values)} values for {count} rows")
-    return values

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,10 @@ from store.paths import RunFolder, StoreFolder
 from store.query import open_store
 from store.reread import reread
 from store.row import Kind, Row
+from tests.workers.forked import Forked
 
 TESTS = Path(__file__).parent
+Worker = subprocess.Popen[bytes] | Forked
 
 
 def start(worker: str, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
@@ -37,7 +38,7 @@ def start_gated(worker: str, *arguments: object) -> subprocess.Popen[bytes]:
     return start(worker, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def open_gates(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def open_gates(processes: Sequence[Worker]) -> None:
     """Let workers go on once all of them are ready."""
     for process in processes:
         assert process.stdout is not None
@@ -69,9 +70,9 @@ def run_script(
     return done
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Worker) -> None:
     """SIGKILL, and wait until the process is gone."""
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait(timeout=60)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

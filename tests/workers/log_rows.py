@@ -12,7 +12,7 @@ from tests.workers.common import Acknowledgements, open_run, wait_at_gate
 
 folder, run_id, writer, acknowledgements, medium, rows = sys.argv[1:]
 run = open_run(
-    folder, run_id, journal=medium, fold_interval=0.05, fold_bytes=20_000, segment_bytes=200_000
+    folder, run_id, journal=medium, fold_interval=0.05, fold_bytes=20_000, segment_bytes=50_000
 )
 acknowledged = Acknowledgements(acknowledgements)
 number = float(writer)

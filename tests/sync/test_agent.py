@@ -49,8 +49,8 @@ def proxy(server: RunningServer) -> Iterator[ChaosProxy]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where a script's store is going to be; no agent of it is left behind."""
-    with no_agents_left(tmp_path / "store"):
-        yield tmp_path / "store"
+    with no_agents_left(tmp_path / "kept"):
+        yield tmp_path / "kept"
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ bench: .venv/ready-dev
 	$(BIN)/python benchmarks/log_latency.py
 	$(BIN)/python benchmarks/many_runs.py
 	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/sync_throughput.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

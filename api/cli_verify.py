@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from store.api.cli_sync import (
-    UNSENT,
     chosen_runs,
     destination,
     remote_of,
     settings_of,
 )
+from store.api.outcomes import UNSENT
 from store.api.output import OutputFormat, output_options, write_rows
 from store.api.progress import Progress
 from store.api.shell import (

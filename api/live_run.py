@@ -20,13 +20,14 @@ from store.api.values import (
     are_plain,
     clean_metrics,
     clean_setting,
+    clean_step,
     clean_text,
     number_converters,
 )
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
 from store.paths import RunFolder, StoreFolder
-from store.row import INT_MAX, INT_MIN, Kind
+from store.row import Kind
 from store.settings import Settings
 from store.writer import Writer
 
@@ -198,7 +199,7 @@ class Run:
         ):
             data = self._clean(data)
         if step is not None and type(step) is not int:
-            step = self._clean_step(step)
+            step = clean_step(step, self._refuse)
         try:
             writer.append(METRIC, data, step, commit)
         except RunClosed:
@@ -222,17 +223,6 @@ class Run:
             # Only keys that came through as they are may take the short way next time.
             self._keys.update(key for key in data if key in cleaned and type(key) is str)
         return cleaned
-
-    def _clean_step(self, step: Any) -> int | None:
-        try:
-            number = int(step)
-        except (TypeError, ValueError, OverflowError):
-            self._refuse(f"steps of type {type(step).__name__}", "step")
-            return None
-        if not INT_MIN < number < INT_MAX:
-            self._refuse("steps over 64 bits", "step")
-            return None
-        return number
 
     def _refuse(self, reason: str, key: str) -> None:
         if self.settings.strict:
@@ -382,8 +372,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.path} {self.name!r} {self._state}>"
-
-    # -- helpers -------------------------------------------------------------------------------
 
     def _stored_summary(self) -> dict[str, Any]:
         if self._writer is None:

@@ -48,6 +48,19 @@ def clean_metrics(data: object, refuse: Refuse) -> dict[str, Any]:
     return cleaned
 
 
+def clean_step(step: Any, refuse: Refuse) -> int | None:
+    """The step as an integer; None, which means the next one, where it is none."""
+    try:
+        number = int(step)
+    except (TypeError, ValueError, OverflowError):
+        refuse(f"steps of type {type(step).__name__}", "step")
+        return None
+    if not INT_MIN < number < INT_MAX:
+        refuse("steps over 64 bits", "step")
+        return None
+    return number
+
+
 def _flatten(
     prefix: str, data: Mapping[Any, Any], into: dict[str, Any], refuse: Refuse, depth: int
 ) -> None:

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from store.api.configuration import Config, Summary
 from store.api.console_capture import ConsoleCapture
 from store.api.resuming import NOTHING_KNOWN, Known
-from store.api.uploading import Uploading
 from store.api.values import (
     RefusedValueError,
     are_plain,
@@ -30,6 +29,9 @@ from store.paths import RunFolder, StoreFolder
 from store.row import Kind
 from store.settings import Settings
 from store.writer import Writer
+
+if TYPE_CHECKING:
+    from store.api.uploading import Uploading
 
 METRIC: Final = int(Kind.METRIC)
 FLOATS: Final = frozenset({float})

@@ -6,7 +6,6 @@ the process ends is finished then (see `store.api.endings`).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -19,6 +18,7 @@ from store.api.endings import endings
 from store.api.live_run import Run
 from store.api.names import make_id, make_name
 from store.api.ranks import detect_label
+from store.api.recording import capture_console, collect_provenance
 from store.api.resuming import (
     NOTHING_KNOWN,
     Known,
@@ -27,9 +27,7 @@ from store.api.resuming import (
     look_up_cleaned,
     newest_unfinished,
 )
-from store.api.uploading import Uploading, is_configured
-from store.api.values import clean_text
-from store.errors import RunClosed, UsageError
+from store.errors import UsageError
 from store.keeper import Tended, keeper
 from store.paths import RunFolder, StoreFolder, create_store, host_name, locate_store
 from store.row import Kind
@@ -38,7 +36,6 @@ from store.writer import Writer, WriterOptions
 
 PARENT_RUN: Final = "STORE_PARENT_RUN"
 """Set in the environment for processes that multiprocessing spawns: the run's folder."""
-PROVENANCE_SECONDS: Final = 15.0
 _open_runs: Final[list[Run]] = []
 _lock = threading.RLock()
 
@@ -149,13 +146,15 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
     if writer.waiting and not writer.started:
         run._say(f"the disk of {store.path} takes nothing yet: rows wait in memory")
     _announce(run, store)
-    if is_configured(store, settings):
+    if _is_sent(store, settings):
+        from store.api.uploading import Uploading
+
         run._uploading = Uploading(store, run_folder, settings, run._say, run._warn)
         run._uploading.start()
     if not known.is_live:
-        _collect_provenance(run)
+        collect_provenance(run)
     if settings.console == "wrap":
-        _capture_console(run)
+        capture_console(run)
     os.environ[PARENT_RUN] = os.fspath(run_folder.path)
     return run
 
@@ -233,72 +232,20 @@ def _disabled(store_path: Path, settings: Settings) -> Run:
     return run
 
 
+def _is_sent(store: StoreFolder, settings: Settings) -> bool:
+    """Whether the run is to be sent by itself. Costs a stat at most."""
+    if settings.mode in ("offline", "disabled") or settings.agent == "off":
+        return False
+    return settings.url is not None or store.has_remotes
+
+
 def _announce(run: Run, store: StoreFolder) -> None:
     if run.settings.label not in (None, "rank-0"):
         return
     what = "goes on with" if run.resumed else "logs to"
     run._say(f"run {run.name} ({run.id}) of project {run.project} {what} {store.path}")
-    if run.settings.mode == "online" and not is_configured(store, run.settings):
+    if run.settings.mode == "online" and not _is_sent(store, run.settings):
         run._say('warning: mode="online", but no server is configured: going on offline')
-
-
-def _collect_provenance(run: Run) -> None:
-    def collect() -> None:
-        try:
-            _write_provenance(run, folder)
-        except RunClosed:
-            pass  # finish() waits for a while, and not for ever
-        except OSError as error:
-            run._warn("provenance", f"cannot keep where the run comes from: {error}")
-
-    folder = Path.cwd()
-    thread = threading.Thread(target=collect, name="runstore-provenance", daemon=True)
-    thread.start()
-    run._before_end.append(lambda: thread.join(PROVENANCE_SECONDS))
-
-
-def _write_provenance(run: Run, folder: Path) -> None:
-    from store.locks import no_fork
-
-    with no_fork:
-        # All that is going to be imported on the way, at once.
-        import subprocess  # noqa: F401
-
-        from store.api.provenance import command_line
-        from store.api.survey import survey
-
-        if run.settings.save_code:
-            import store.api.code
-            import store.api.saving  # noqa: F401
-    run._write(Kind.ATTRIBUTE, {"command": command_line()})
-    for key, value in survey(folder, git=run.settings.git):
-        run._write(Kind.ATTRIBUTE, {key: value})
-    if run.settings.save_code:
-        _save_code(run)
-
-
-def _save_code(run: Run) -> None:
-    from store.api.code import save_code
-    from store.api.saving import describe_kept
-
-    main = sys.modules.get("__main__")
-    program = getattr(main, "__file__", None)
-    folder = run._folder.files / "code"
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = save_code(Path(program) if program else None, Path.cwd(), folder)
-    run._write(Kind.FILE, {f"code/{name}": describe_kept(folder / name) for name in saved})
-
-
-def _capture_console(run: Run) -> None:
-    from store.api.console_capture import ConsoleCapture
-
-    def take(stream: str, text: str) -> None:
-        # Another thread may print while the run ends.
-        with contextlib.suppress(RunClosed):
-            run._write(Kind.CONSOLE, {"stream": stream, "text": clean_text(text)})
-
-    run._console = ConsoleCapture(take)
-    run._console.start()
 
 
 # -- the current run ---------------------------------------------------------------------------

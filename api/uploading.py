@@ -2,7 +2,7 @@
 
 The training process itself sends nothing, unless it was told to (agent="thread"): it queues its
 run, sees to it that an agent is at work, and waits in `finish()` for a while. All of it happens
-where a remote is configured and mode is not "offline"; without one, nothing is even imported.
+where a remote is configured and mode is not "offline"; else this module is not even imported.
 """
 
 from __future__ import annotations
@@ -27,13 +27,6 @@ TELL_SECONDS: Final = 5.0
 START_SECONDS: Final = 10.0
 Say = Callable[[str], None]
 Warn = Callable[[str, str], None]
-
-
-def is_configured(store: StoreFolder, settings: Settings) -> bool:
-    """Whether runs of these settings are to be sent by themselves. Costs a stat at most."""
-    if settings.mode in ("offline", "disabled") or settings.agent == "off":
-        return False
-    return settings.url is not None or (store.path / "remotes.toml").exists()
 
 
 class Uploading:
@@ -223,7 +216,7 @@ class Uploading:
 
 def url_of(store: StoreFolder, run: RunFolder, settings: Settings) -> str | None:
     """Where the run can be seen, or None: it goes to no server, or nobody knows yet whose it is."""
-    if not is_configured(store, settings):
+    if settings.mode in ("offline", "disabled"):
         return None
     import sqlite3
 

@@ -56,12 +56,15 @@ def encode_name(name: str, what: str = "name") -> str:
 def decode_name(component: str) -> str:
     """Reverse `encode_name`; a component that it never made comes back as it is."""
     head, *coded = component.split("%")
+    if not coded:
+        return component
     try:
         raw = head.encode() + b"".join(
             bytes([int(part[:2], 16)]) + part[2:].encode() for part in coded
         )
-        return raw.decode()
-    except ValueError:
+        name = raw.decode()
+        return name if encode_name(name) == component else component
+    except (ValueError, UsageError):
         return component
 
 
@@ -166,6 +169,15 @@ class StoreFolder:
 
     def __repr__(self) -> str:
         return f"StoreFolder({os.fspath(self.path)!r})"
+
+    @property
+    def remotes(self) -> Path:
+        """The file that lists the store's remotes, if it has any."""
+        return self.path / "remotes.toml"
+
+    @property
+    def has_remotes(self) -> bool:
+        return self.remotes.exists()
 
     def run(self, entity: str, project: str, run_id: str) -> RunFolder:
         """The folder of a run, whether it exists or not."""

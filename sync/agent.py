@@ -83,6 +83,7 @@ def watch_queue(
         lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         try:
             with lock:
+                _begin_log(path)
                 watch = Watch(
                     lambda: queued(store), destination, on_outcome=on_outcome, on_failure=on_failure
                 )
@@ -97,6 +98,12 @@ def watch_queue(
         if left <= seen:
             return
         seen = left
+
+
+def _begin_log(lock: Path) -> None:
+    """Forget what the agent before has said."""
+    with contextlib.suppress(OSError):
+        os.truncate(lock.with_suffix(".log"), 0)
 
 
 def _drop_sent(store: StoreFolder, destination: Destination) -> None:
@@ -153,7 +160,7 @@ def detach(store_path: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     if hasattr(os, "fork") and os.fork():
         os._exit(0)
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
         os.dup2(said, number)
     os.close(said)

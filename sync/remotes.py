@@ -58,14 +58,9 @@ class RemoteEntry:
         return f"{self.name} ({self.address})" if self.name else self.address
 
 
-def remotes_file(store: StoreFolder) -> Path:
-    """Where the remotes of a store are kept."""
-    return store.path / "remotes.toml"
-
-
 def remotes(store: StoreFolder) -> list[RemoteEntry]:
     """The remotes in the file, by name. UsageError where it cannot be read or has nonsense."""
-    file = remotes_file(store)
+    file = store.remotes
     table = read_tables(file)
     entries = {name: value for name, value in table.items() if name != _DEFAULT}
     default = table.get(_DEFAULT, next(iter(entries)) if len(entries) == 1 else None)
@@ -105,7 +100,7 @@ def add(store: StoreFolder, name: str, text: str, *, default: bool = False) -> R
             hint=f"`store remote remove {name}` first, or take another name",
         )
     found = _creatable(_parsed(store, text))
-    table = read_tables(remotes_file(store))
+    table = read_tables(store.remotes)
     table[name] = {"url": found.url} if found.url else {"folder": found.address}
     if default:
         table[_DEFAULT] = name
@@ -116,7 +111,7 @@ def add(store: StoreFolder, name: str, text: str, *, default: bool = False) -> R
 def remove(store: StoreFolder, name: str) -> RemoteEntry:
     """Remove the remote `name`; gives what it was. Rows that it has stay there. UsageError."""
     entry = _find(store, name)
-    table = read_tables(remotes_file(store))
+    table = read_tables(store.remotes)
     del table[name]
     if table.get(_DEFAULT) == name:
         del table[_DEFAULT]
@@ -127,12 +122,12 @@ def remove(store: StoreFolder, name: str) -> RemoteEntry:
 def set_default(store: StoreFolder, name: str) -> RemoteEntry:
     """Make `name` the remote that is meant where none is named. UsageError."""
     _find(store, name)
-    _write(store, {**read_tables(remotes_file(store)), _DEFAULT: name})
+    _write(store, {**read_tables(store.remotes), _DEFAULT: name})
     return _find(store, name)
 
 
 def _write(store: StoreFolder, table: dict[str, Any]) -> None:
-    write_tables(remotes_file(store), table, ABOUT, private=False)
+    write_tables(store.remotes, table, ABOUT, private=False)
 
 
 # -- which remote is meant ---------------------------------------------------------------------

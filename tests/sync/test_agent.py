@@ -90,6 +90,7 @@ def start_script(cwd: Path, environment: dict[str, str]) -> subprocess.Popen[str
         env=clean | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
@@ -104,7 +105,12 @@ def test_many_scripts_start_one_agent_which_ends_by_itself(
     for script in scripts:
         assert script.stdout is not None
         assert script.stdout.readline() == "ready\n"
-    wait_until(lambda: everything_queued(folder, 4) and len(agents_of(folder)) == 1)
+    for script in scripts:
+        assert script.stderr is not None
+        assert any("its rows go to" in line for line in iter(script.stderr.readline, ""))
+    assert everything_queued(folder, 4)
+    # Nobody starts one any more; those that found another at work are about to end.
+    wait_until(lambda: len(agents_of(folder)) == 1)
     (agent,) = agents_of(folder)
     for script in scripts:
         script.communicate("\n", timeout=100)

@@ -15,7 +15,6 @@ from store.sync.remotes import (
     add,
     default_remote,
     remotes,
-    remotes_file,
     remove,
     resolve_remote,
     set_default,
@@ -67,7 +66,7 @@ def test_a_folder_is_absolute_in_the_file(
 def test_names_that_are_none(store: StoreFolder, name: str) -> None:
     with pytest.raises(UsageError, match="no name for a remote"):
         add(store, name, URL)
-    assert not remotes_file(store).exists()
+    assert not store.remotes.exists()
 
 
 @pytest.mark.parametrize(
@@ -174,12 +173,12 @@ def test_what_means_nothing_is_told(store: StoreFolder, tmp_path: Path) -> None:
 
 
 def test_a_file_written_by_hand(store: StoreFolder, tmp_path: Path) -> None:
-    remotes_file(store).write_text(
+    store.remotes.write_text(
         'default = "b"\n[a]\nurl = "http://H:80/"\n[b]\nfolder = "../../disk"\nextra = 5\n'
     )
     assert names(store) == [("a", "http://h", False), ("b", str(tmp_path / "disk"), True)]
     add(store, "c", URL)
-    assert "extra = 5" in remotes_file(store).read_text()
+    assert "extra = 5" in store.remotes.read_text()
     assert os.listdir(store.path).count("remotes.toml") == 1
 
 
@@ -196,14 +195,14 @@ def test_a_file_written_by_hand(store: StoreFolder, tmp_path: Path) -> None:
     ],
 )
 def test_a_file_with_nonsense_is_told(store: StoreFolder, text: str) -> None:
-    remotes_file(store).write_text(text)
+    store.remotes.write_text(text)
     with pytest.raises(UsageError):
         remotes(store)
     with pytest.raises(UsageError):
         add(store, "main", URL)
-    assert remotes_file(store).read_text() == text
+    assert store.remotes.read_text() == text
 
 
 def test_a_default_that_is_gone_means_none(store: StoreFolder) -> None:
-    remotes_file(store).write_text(f'default = "x"\n[a]\nurl = "{URL}"\n')
+    store.remotes.write_text(f'default = "x"\n[a]\nurl = "{URL}"\n')
     assert default_remote(store, NO_SETTINGS) is None

@@ -117,7 +117,7 @@ def test_starting_a_run_loads_nothing_heavy(tmp_path: Path) -> None:
     code = code.replace(
         "run = store.init",
         "import store.api.session as s\n"
-        "s._collect_provenance = lambda run: None\n"
+        "s.collect_provenance = lambda run: None\n"
         "s._on_first_row = lambda: None\nrun = store.init",
     )
     code += f"print([m for m in {HEAVY!r} if m in loaded])\n"

@@ -39,6 +39,14 @@ def test_names_become_one_safe_component(name: str, component: str) -> None:
     assert decode_name(component) == name
 
 
+@pytest.mark.parametrize(
+    "component", ["%41%2f", "%2f", "a%2", "%+1", "%", "%zz", "%FF", "%20", "%61", "Caps%2F", "%2F."]
+)
+def test_a_component_that_was_never_made_is_left_alone(component: str) -> None:
+    """Else the name would lead to another folder than the one that it was read from."""
+    assert decode_name(component) == component
+
+
 @given(st.text(min_size=1, max_size=30))
 def test_any_name_comes_back_and_no_two_meet(name: str) -> None:
     try:

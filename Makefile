@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long lint bench clean
+.PHONY: demo test test-long lint bench fuzz clean
 
 demo: .venv/ready-demo
 	$(BIN)/python examples/digits/demo.py
@@ -24,6 +24,20 @@ bench: .venv/ready-dev
 	$(BIN)/python benchmarks/many_runs.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/sync_throughput.py
+
+# One target alone: make fuzz TARGETS=batch SECONDS=600
+SECONDS := 60
+TARGETS := batch absorbed row journal raw-journal name component file-name
+
+fuzz: .venvs/fuzz/ready
+	@for target in $(TARGETS); do \
+	  .venvs/fuzz/bin/python -m fuzz.decoders $$target -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+.venvs/fuzz/ready: pyproject.toml
+	$(PYTHON) -m venv .venvs/fuzz
+	.venvs/fuzz/bin/python -m pip install --quiet -e . 'atheris>=3' 'hypothesis>=6.130'
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -121,6 +121,7 @@ async def positions(request: Request) -> Response:
 
 def _positions(server: Server, caller: Caller, name: RunName, restore: bool) -> dict[str, Any]:
     try:
+        server.store.run(*name)  # UsageError: a name that none can have
         place = name.entity, name.project
         if not (server.access.may_write(caller, *place) or server.access.may_read(caller, *place)):
             if caller.has_scope("write"):
@@ -223,8 +224,9 @@ async def missing_blobs(request: Request) -> Response:
     server, caller = server_of(request), caller_of(request)
 
     def look() -> dict[str, int]:
+        run = server.store.run(*name)
         server.access.require_write(caller, name.entity, name.project)
-        run, blobs = server.store.run(*name), Blobs(server.store, name.entity)
+        blobs = Blobs(server.store, name.entity)
         missing = blobs.missing(hashes)
         if len(missing) < len(hashes):
             link_files(
@@ -247,9 +249,10 @@ async def put_blob(request: Request) -> Response:
     server, caller = server_of(request), caller_of(request)
 
     def take() -> int:
+        run = server.store.run(*name)
         server.access.require_write(caller, name.entity, name.project)
         _require_not_gone(server, name, restore=False)
-        run, blobs = server.store.run(*name), Blobs(server.store, name.entity)
+        blobs = Blobs(server.store, name.entity)
         try:
             here = blobs.add(sha256, offset, size, [body])
         except RemoteRefused as error:

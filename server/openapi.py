@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from starlette.responses import Response
 
 from store import __version__
+from store.server.keys import SCOPES
 from store.server.library import answer
+from store.server.records import NAME, ROLES, VISIBILITIES
 from store.server.selection import LIMIT
 from store.server.series import CONTENT_TYPE as SERIES
 from store.server.series import MAX_COLUMNS
@@ -35,14 +37,22 @@ def _typed(kind: str, text: str = "", **more: object) -> Schema:
     return {"type": kind, **({"description": text} if text else {}), **more}
 
 
-def _object(words: str = "", **fields: Schema) -> Schema:
-    """An object: `words` are name:kind (see KINDS), without a kind a text; ? = it may be null."""
-    pairs = [word.partition(":")[::2] for word in words.split()]
-    simple = {name: KINDS[kind.rstrip("?")] for name, kind in pairs}
-    for name, kind in pairs:
-        if kind.endswith("?"):
-            simple[name] = {**simple[name], "type": [simple[name]["type"], "null"]}
-    return {"type": "object", "properties": {**simple, **fields}}
+def _object(words: str = "", may_lack: str = "", /, **fields: Schema) -> Schema:
+    """An object: `words` are name:kind (see KINDS), without a kind a text; ? = it may be null.
+
+    `may_lack` are further words, and names among `fields`, of what need not be in the object.
+    """
+    pairs = [word.partition(":")[::2] for word in f"{words} {may_lack}".split()]
+    simple = {name: _kind(kind) for name, kind in pairs if name not in fields}
+    made = {"type": "object", "properties": {**simple, **fields}}
+    lacking = {word.partition(":")[0] for word in may_lack.split()}
+    required = [name for name in made["properties"] if name not in lacking]
+    return {**made, "required": required} if required else made
+
+
+def _kind(text: str) -> Schema:
+    schema = KINDS[text.removesuffix("?")]
+    return {**schema, "type": [schema["type"], "null"]} if text.endswith("?") else schema
 
 
 def _list(items: Schema, text: str = "") -> Schema:
@@ -63,7 +73,7 @@ NUMBER: Final = _typed("number")
 FLAG: Final = _typed("boolean")
 ANYTHING: Final[Schema] = {}
 TIME: Final = _typed("number", "seconds since 1970")
-TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+FOR_MEMBERS: Final[Schema] = {"type": ["string", "null"], "description": "for members"}
 KINDS: Final = {
     "": TEXT,
     "text": TEXT,
@@ -74,42 +84,57 @@ KINDS: Final = {
     "object": _typed("object"),
     "any": ANYTHING,
 }
-RUN_NAME: Final = _list(TEXT, "entity, project, run")
+RUN_NAME: Final = {**_list(TEXT, "entity, project, run"), "minItems": 3, "maxItems": 3}
+SHA256: Final = _typed("string", pattern="^[0-9a-f]{64}$")
+SIZES: Final = {**_map(WHOLE, "sizes by SHA-256"), "propertyNames": SHA256}
+NEW_NAME: Final = _typed("string", pattern=f"^{NAME}$")
+SCOPE: Final = _typed("string", enum=list(SCOPES))
+ROLE: Final = _typed("string", enum=list(ROLES))
+VISIBILITY: Final = _typed("string", enum=list(VISIBILITIES))
 POSITION: Final = _list(ANYTHING, "the number of the last row, and the digest up to it in hex")
 POSITIONS: Final = _map(POSITION, "by source uuid")
 
 
 class Operation(NamedTuple):
-    """What a handler takes and gives: `query` by name, media types with their schemas."""
+    """What a handler takes and gives: `query` by name, media types with their schemas.
+
+    `needs` are those of `query` that must be given.
+    """
 
     query: Mapping[str, Schema] = MappingProxyType({})
     body: Mapping[str, Schema] = MappingProxyType({})
     gives: Mapping[str, Schema] = MappingProxyType({})
     status: int = 200
     summary: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 SCHEMAS: Final[dict[str, Schema]] = {
-    "Problem": _object(error=_object("code message hint:text? retry_after:number")),
+    "Problem": _object(error=_object("code message hint:text?", "retry_after:number")),
     "Project": _object(
-        "entity name visibility created:time member:flag runs:whole running:whole updated:time?"
+        "entity name",
+        "created:time member:flag runs:whole running:whole updated:time?",
+        visibility=VISIBILITY,
     ),
     "Run": _object(
         "entity project id name state created:time? updated:time? ended:time? group:text?"
         " job_type:text? notes:text? rows:whole steps:whole? points:whole size:whole"
         " writers:whole stubs:whole config:object summary:object",
+        "host commit",
         tags=_list(TEXT),
         nan=_list(TEXT, "keys of the summary that are NaN, which JSON cannot say"),
-        **{name: _typed("string", "for members") for name in ("host", "commit")},
+        **dict.fromkeys(("host", "commit"), FOR_MEMBERS),
     ),
     "Source": _object(
         "uuid kind label:text? parent:text? position:whole digest step:whole? state"
         " exit_code:whole? opened:time? latest:time?",
-        **{name: _typed("string", "for members") for name in ("host", "pid", "store")},
+        "pid:whole? host store",
+        **dict.fromkeys(("host", "store"), FOR_MEMBERS),
     ),
     "Metric": _object("key points:whole min:number? max:number? last:any"),
     "Series": _object(
         "x from:number to:number points:whole",
+        "missing",
         missing=_list(TEXT),
         series=_list(
             _object(
@@ -124,10 +149,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "User": _object("name admin:flag disabled:flag created:time"),
     "Key": _object(
         "id prefix user label:text? created:time expires:time? last_used:time? revoked:time?",
-        scopes=_list(TEXT),
+        scopes=_list(SCOPE),
     ),
-    "Entity": _object("name kind created:time role:text?"),
-    "Member": _object("entity project:text? user role"),
+    "Entity": _object("name kind role:text?", "created:time"),
+    "Member": _object("entity project:text? user", role=ROLE),
 }
 
 _SERIES_QUERY: Final[dict[str, Schema]] = {
@@ -143,6 +168,8 @@ _SERIES: Final = {_JSON: _ref("Series"), SERIES: _typed("string", format="binary
 _FILE: Final = {_BYTES: _typed("string", format="binary")}
 _MADE: Final = 201
 _GONE: Final = 204
+NO: Final = ("4XX", "503")
+"""The statuses of answers that are a Problem."""
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "about": Operation(
@@ -157,10 +184,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
     ),
     "list_users": Operation(gives={_JSON: _object(users=_list(_ref("User")))}),
     "create_user": Operation(
-        body={_JSON: _object("name admin:flag")}, gives={_JSON: _ref("User")}, status=_MADE
+        body={_JSON: _object("", "admin:flag?", name=NEW_NAME)},
+        gives={_JSON: _ref("User")},
+        status=_MADE,
     ),
     "change_user": Operation(
-        body={_JSON: _object("admin:flag disabled:flag")}, gives={_JSON: _ref("User")}
+        body={_JSON: _object("", "admin:flag? disabled:flag?")}, gives={_JSON: _ref("User")}
     ),
     "delete_user": Operation(status=_GONE),
     "list_keys": Operation(
@@ -168,32 +197,34 @@ OPERATIONS: Final[dict[str, Operation]] = {
         gives={_JSON: _object(keys=_list(_ref("Key")))},
     ),
     "create_key": Operation(
-        body={_JSON: _object("user label expires:time", scopes=_list(TEXT))},
+        body={_JSON: _object("", "user:text? label:text? expires:time?", scopes=_list(SCOPE))},
         gives={_JSON: {"allOf": [_ref("Key"), _object("key")]}},
         status=_MADE,
     ),
     "revoke_key": Operation(status=_GONE),
     "list_entities": Operation(gives={_JSON: _object(entities=_list(_ref("Entity")))}),
     "create_team": Operation(
-        body={_JSON: _object("name admin")}, gives={_JSON: _ref("Entity")}, status=_MADE
+        body={_JSON: _object("", "admin:text?", name=NEW_NAME)},
+        gives={_JSON: _ref("Entity")},
+        status=_MADE,
     ),
     "delete_team": Operation(status=_GONE),
     "list_members": Operation(gives={_JSON: _object(members=_list(_ref("Member")))}),
     "set_member": Operation(
-        body={_JSON: _object("user role project")},
+        body={_JSON: _object("user", "project:text?", role=ROLE)},
         gives={_JSON: _ref("Member")},
         status=_MADE,
     ),
     "change_member": Operation(
-        body={_JSON: _object("role project")}, gives={_JSON: _ref("Member")}
+        body={_JSON: _object("", "project:text?", role=ROLE)}, gives={_JSON: _ref("Member")}
     ),
     "remove_member": Operation(query={"project": TEXT}, status=_GONE),
     "change_project": Operation(
-        body={_JSON: _object("visibility")}, gives={_JSON: _ref("Project")}
+        body={_JSON: _object(visibility=VISIBILITY)}, gives={_JSON: _ref("Project")}
     ),
     "positions": Operation(
-        body={_JSON: _object("restore:flag", runs=_list(RUN_NAME))},
-        gives={_JSON: _object(runs=_list(_object("error:any", sources=POSITIONS)))},
+        body={_JSON: _object("", "restore:flag", runs=_list(RUN_NAME))},
+        gives={_JSON: _object(runs=_list(_object("", "error:object sources", sources=POSITIONS)))},
         summary="Where the sources of runs stand, at most 1000 runs at once.",
     ),
     "batches": Operation(
@@ -203,7 +234,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         summary="Take rows of a run; answered once they are on the disk.",
     ),
     "missing_blobs": Operation(
-        body={_JSON: _object(run=RUN_NAME, hashes=_map(WHOLE, "sizes by SHA-256"))},
+        body={_JSON: _object(run=RUN_NAME, hashes=SIZES)},
         gives={_JSON: _object(missing=_map(WHOLE, "bytes that are here, by SHA-256"))},
         summary="Which contents of files have not come yet.",
     ),
@@ -212,6 +243,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body=_FILE,
         gives={_JSON: _object("offset:whole complete:flag")},
         summary="Take a part of the content of a file.",
+        needs=("entity", "project", "run", "offset", "size"),
     ),
     "show_openapi": Operation(gives={_JSON: _typed("object")}),
     "list_projects": Operation(
@@ -232,7 +264,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         },
         gives={_JSON: _object("total:whole next:text?", runs=_list(_ref("Run")))},
     ),
-    "show_project_series": Operation(query={"run": _list(TEXT), **_SERIES_QUERY}, gives=_SERIES),
+    "show_project_series": Operation(
+        query={"run": _list(TEXT), **_SERIES_QUERY}, gives=_SERIES, needs=("run", "key")
+    ),
     "show_run": Operation(
         gives={
             _JSON: {
@@ -258,19 +292,20 @@ OPERATIONS: Final[dict[str, Operation]] = {
         },
         gives={BATCH: _typed("string", format="binary")},
     ),
-    "show_series": Operation(query=_SERIES_QUERY, gives=_SERIES),
+    "show_series": Operation(query=_SERIES_QUERY, gives=_SERIES, needs=("key",)),
     "show_console": Operation(
         query={
             "after": _typed("integer", "lines behind this seq"),
             "before": _typed("integer", "instead: the last lines before this seq"),
             "limit": WHOLE,
         },
-        gives={_JSON: _object("next:whole before:whole more:flag", lines=_list(_ref("Line")))},
+        gives={_JSON: _object("more:flag", "next:whole before:whole", lines=_list(_ref("Line")))},
     ),
     "list_files": Operation(gives={_JSON: _object(files=_list(_ref("File")))}),
     "show_file": Operation(gives=_FILE),
     "show_events": Operation(
-        query={"after": _typed("integer", "seq that is known")}, gives={"text/event-stream": TEXT}
+        query={"after": _typed("integer", "seq that is known")},
+        gives={"text/event-stream": _object("id event data")},
     ),
 }
 
@@ -312,11 +347,11 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         "operationId": endpoint.handler.__name__,
         "summary": said.summary or (inspect.getdoc(endpoint.handler) or "").partition("\n")[0],
         "description": f"For: {endpoint.need.value}.",
-        "parameters": [*_path_parameters(path), *_query_parameters(said.query)],
+        "parameters": [*_path_parameters(path), *_query_parameters(said)],
         "security": [{}, {"key": []}] if is_open else [{"key": []}],
         "responses": {
             str(said.status): _answer("Done.", said.gives),
-            "default": {"$ref": "#/components/responses/Problem"},
+            **{no: {"$ref": "#/components/responses/Problem"} for no in NO},
         },
     }
     if said.body:
@@ -326,13 +361,21 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": TEXT}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": SHA256 if name == "sha256" else TEXT,
+        }
         for name in re.findall(r"\{(\w+)\}", path)
     ]
 
 
-def _query_parameters(query: Mapping[str, Schema]) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
+def _query_parameters(said: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": name in said.needs, "schema": schema}
+        for name, schema in said.query.items()
+    ]
 
 
 def _answer(text: str, media: Mapping[str, Schema]) -> dict[str, Any]:

@@ -20,7 +20,9 @@ RESERVED: Final = frozenset(
 """What no user or team may be called: the entity of runs at home, addresses of the server."""
 _OWN_FILES: Final = ("store.", "accounts.", "settings.")
 """Beginnings of the files beside the folders of the entities."""
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+NAME: Final = "[a-z0-9][a-z0-9._-]{0,63}"
+"""Of a user or a team, as a regular expression."""
+_NAME: Final = re.compile(NAME, re.ASCII)
 
 
 class User(NamedTuple):

@@ -288,3 +288,14 @@ def test_to_an_entity_that_is_not_there_nobody_writes(world: World, server: Asgi
             answer = rule[1](server, world.keys["member"], "nowhere", "p")
             assert (answer.status, answer.code) == (404, "entity_unknown"), name
             assert answer.json["error"]["writable"] == ["mia", "olga", "vision"]
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_name_that_is_no_text_is_a_bad_request(world: World, server: Asgi, part: int) -> None:
+    run = ["vision", "team", "r1"]
+    run[part] = "\ud800"
+    answer = server.ask("POST", "/api/v1/positions", world.keys["member"], {"runs": [run]})
+    assert answer.json["runs"][0]["error"]["code"] == "bad_request"
+    asked = {"run": run, "hashes": {SHA256: 3}}
+    answer = server.ask("POST", "/api/v1/blobs/missing", world.keys["member"], asked)
+    assert answer.code == "bad_request"

@@ -11,12 +11,11 @@ import click
 from store.api.output import OutputFormat, format_age, format_size, output_options, write_rows
 from store.api.shell import RUN, example, find_runs, folder_of, moment, open_store, plural, say
 from store.counts import RunStatus, read_status
-from store.settings import project_settings_file, resolve, user_settings_file
+from store.settings import resolve_for
 from store.sync.standings import KnownRemotes, Place
 
 if TYPE_CHECKING:
     from store.outline import RunLine
-    from store.paths import StoreFolder
 
 STATUS: Final = (
     *("name", "id", "entity", "project", "path", "state", "writers_alive"),
@@ -49,7 +48,7 @@ def status(runs: tuple[str, ...], output: OutputFormat) -> None:
         chosen = find_runs(store, runs)
         if not runs:
             chosen = store.catalogue.lines()
-        known = _known_remotes(store.folder)
+        known = KnownRemotes(store.folder, resolve_for(store.path).settings)
         facts = [
             Facts(line, read_status(folder, line), known.places_of(folder))
             for line in chosen
@@ -64,17 +63,6 @@ def status(runs: tuple[str, ...], output: OutputFormat) -> None:
             write_rows(STATUS, map(_record, facts), output)
         if facts:
             say(_totals(facts, sum(line.size for line in chosen)))
-
-
-def _known_remotes(store: StoreFolder) -> KnownRemotes:
-    import os
-
-    settings = resolve(
-        {},
-        project_file=project_settings_file(store.path),
-        user_file=user_settings_file(os.environ),
-    ).settings
-    return KnownRemotes(store, settings)
 
 
 def _record(facts: Facts) -> list[Any]:
@@ -111,9 +99,7 @@ def _place(place: Place, said: RunStatus) -> dict[str, Any]:
 def _write_table(facts: Sequence[Facts], output: OutputFormat) -> None:
     """A line for each run and remote; columns that say nothing of any run are left out."""
     lines: list[tuple[Facts, Place | None]] = [
-        (fact, place)
-        for fact in facts
-        for place in (*fact.places, *([] if fact.places else [None]))
+        (fact, place) for fact in facts for place in (fact.places or (None,))
     ]
     firsts = [place is None or place is fact.places[0] for fact, place in lines]
 

@@ -27,7 +27,7 @@ from store.api.shell import (
 )
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError, UsageError
 from store.paths import RunFolder, StoreFolder, locate_store
-from store.settings import Resolved, project_settings_file, resolve, user_settings_file
+from store.settings import Resolved, resolve_for
 
 if TYPE_CHECKING:
     from store.sync.remotes import RemoteEntry
@@ -77,7 +77,7 @@ def sync(
         return
     outcomes: list[Outcome] = []
     for store, folders in chosen_runs(runs):
-        resolved = settings_of(store)
+        resolved = resolve_for(store.path)
         entry = remote_of(store, resolved, to)
         if not folders:
             say(f"no runs in {store.path} yet")
@@ -135,17 +135,6 @@ def _run_at(name: str) -> tuple[StoreFolder, list[RunFolder]] | None:
     return store, list(store.runs())
 
 
-def settings_of(store: StoreFolder) -> Resolved:
-    """The settings that count for a store."""
-    import os
-
-    return resolve(
-        {},
-        project_file=project_settings_file(store.path),
-        user_file=user_settings_file(os.environ),
-    )
-
-
 def remote_of(store: StoreFolder, resolved: Resolved, to: str | None) -> RemoteEntry:
     """The remote that --to names, or the default one. UsageError when there is none."""
     from store.sync.remotes import resolve_remote
@@ -199,10 +188,6 @@ def send(
     stop = threading.Event()
     outcomes: list[Outcome] = []
     with Progress(0, rate) as progress:
-
-        def told(error: RemoteUnavailable, wait: float) -> None:
-            progress.note(f"{error.message}; again in {wait:.0f} s")
-
         try:
             progress.expect(_unsent_rows(runs, place))
             for outcome in send_runs(
@@ -212,7 +197,7 @@ def send(
                 restore=restore,
                 stop=stop,
                 tell=progress.tell,
-                on_failure=told,
+                on_failure=progress.tell_failure,
             ):
                 outcomes.append(outcome)
         except (RemoteUnavailable, RemoteRefused) as error:
@@ -244,7 +229,7 @@ def follow(
     (store, folders), *others = chosen_runs(names) if names else [(store_folder(), [])]
     if others:
         raise UsageError("--watch takes runs of one store")
-    resolved = settings_of(store)
+    resolved = resolve_for(store.path)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -254,9 +239,6 @@ def follow(
         Progress(0, rate) as progress,
     ):
 
-        def told(error: RemoteUnavailable, wait: float) -> None:
-            progress.note(f"{error.message}; again in {wait:.0f} s")
-
         def done(outcome: Outcome) -> None:
             if outcome.rows or outcome.error:
                 word = f"{plural(outcome.rows, 'row')} sent"
@@ -265,7 +247,7 @@ def follow(
 
         if agent:
             detach(store.path)
-            watch_queue(store, place, stop, on_outcome=done, on_failure=told)
+            watch_queue(store, place, stop, on_outcome=done, on_failure=progress.tell_failure)
             return
         say(f"watching {store.path} for {place.remote.where}; Ctrl-C ends it")
         watch_store(
@@ -277,7 +259,7 @@ def follow(
             until_idle=until_idle,
             tell=progress.tell,
             on_outcome=done,
-            on_failure=told,
+            on_failure=progress.tell_failure,
         )
 
 

@@ -13,7 +13,6 @@ from store.api.cli_sync import (
     chosen_runs,
     destination,
     remote_of,
-    settings_of,
 )
 from store.api.outcomes import UNSENT
 from store.api.output import OutputFormat, output_options, write_rows
@@ -32,6 +31,7 @@ from store.api.shell import (
     visible,
 )
 from store.errors import NotSignedIn, StoreError, UsageError
+from store.settings import resolve_for
 
 if TYPE_CHECKING:
     from store.outline import RunLine
@@ -71,7 +71,7 @@ def verify(
     """
     records: list[list[Any]] = []
     for store, folders in chosen_runs(runs):
-        resolved = settings_of(store)
+        resolved = resolve_for(store.path)
         with destination(remote_of(store, resolved, to), resolved, entity, project) as place:
             records += [_verify(run, place, deep) for run in folders]
     if output.kind in ("auto", "table"):
@@ -128,7 +128,7 @@ def pull(runs: tuple[str, ...], origin: str | None) -> None:
     from store.sync.pull import find_remote_runs
 
     store = create_store(store_path())
-    resolved = settings_of(store)
+    resolved = resolve_for(store.path)
     rows = failed = 0
     with destination(remote_of(store, resolved, origin), resolved, None, None) as place:
         wanted = [found for name in runs for found in find_remote_runs(place.remote, name)]
@@ -202,7 +202,7 @@ def clean(
     if not folders:
         say("no runs to clean")
         return
-    resolved = settings_of(folder)
+    resolved = resolve_for(folder.path)
     with destination(remote_of(folder, resolved, to), resolved, entity, project) as place:
         if not yes:
             size = plural(len(folders), "run")

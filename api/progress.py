@@ -15,6 +15,7 @@ from store.api.output import format_size
 from store.api.shell import encodable, visible
 
 if TYPE_CHECKING:
+    from store.errors import RemoteUnavailable
     from store.sync.engine import Told
 
 DRAW_SECONDS: Final = 0.2
@@ -62,6 +63,10 @@ class Progress:
                 self._draw(now - self._began)
         if told.bytes and due > now:
             time.sleep(due - now)
+
+    def tell_failure(self, error: RemoteUnavailable, wait: float) -> None:
+        """The remote did not answer, and is asked again in `wait` seconds."""
+        self.note(f"{error.message}; again in {wait:.0f} s")
 
     def note(self, message: str) -> None:
         """A line between the others."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from store.cleaned import read_cleaned
 from store.errors import RunExists, RunNotFound, StoreError, UsageError
-from store.locks import life_of
+from store.locks import is_written
 from store.paths import RunFolder, StoreFolder
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def look_up(run: RunFolder, label: str | None) -> Known:
     from store.errors import StoreLocked
     from store.fold import fold
 
-    is_live = any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
+    is_live = is_written(run)
     try:
         fold(run, timeout=RESUME_SECONDS)
     except (StoreLocked, sqlite3.OperationalError, OSError):

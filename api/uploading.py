@@ -15,11 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from store.paths import RunFolder, StoreFolder
-from store.settings import Settings
+from store.settings import Settings, resolve_for
 
 if TYPE_CHECKING:
-    from store.settings import Resolved
-    from store.sync.cursors import Standing, Target
+    from store.sync.cursors import Standing
     from store.sync.remotes import RemoteEntry
 
 POLL_SECONDS: Final = 0.1
@@ -41,8 +40,8 @@ class Uploading:
         self._say = say
         self._warn = warn
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._is_started = False
+        self._remote: str | None = None
+        """What the cursors of the remote are filed under, once the run is on its way there."""
         self._pid = os.getpid()
         self._starter = threading.Thread(target=self._start, name="runstore-agent", daemon=True)
 
@@ -58,16 +57,18 @@ class Uploading:
             from store.errors import StoreError
             from store.sync.agent import start_process  # noqa: F401
             from store.sync.queue import enqueue
+            from store.sync.remotes import default_remote
+            from store.sync.standings import filed_under
         try:
-            entry = self._entry()
+            entry = default_remote(self._store, self._settings)
             if entry is None:
                 return
             enqueue(self._run)
             if self._wants_thread():
-                self._start_thread()
+                self._start_thread(entry)
             else:
                 self._start_process()
-            self._is_started = True
+            self._remote = filed_under(entry)
             place = url_of(self._store, self._run, self._settings) or entry.address
             if self._settings.label in (None, "rank-0"):
                 self._say(f"its rows go to {place}")
@@ -79,11 +80,6 @@ class Uploading:
                 f"`store sync {self._run.path}` sends them "
                 '(settings agent="process", "thread" or "off")',
             )
-
-    def _entry(self) -> RemoteEntry | None:
-        from store.sync.remotes import default_remote
-
-        return default_remote(self._store, self._settings)
 
     def _wants_thread(self) -> bool:
         if self._settings.agent == "auto":
@@ -107,14 +103,14 @@ class Uploading:
         except SubprocessError as error:
             raise OSError(0, f"the agent does not start: {error}") from error
 
-    def _start_thread(self) -> None:
+    def _start_thread(self, entry: RemoteEntry) -> None:
         from store.errors import StoreError
         from store.sync.agent import watch_store
         from store.sync.runner import Destination, open_remote
 
-        entry = self._entry()
-        assert entry is not None
-        place = Destination(open_remote(entry, self._resolved()))
+        settings = self._settings
+        resolved = resolve_for(self._store.path, url=settings.url, api_key=settings.api_key)
+        place = Destination(open_remote(entry, resolved))
 
         def watch() -> None:
             try:
@@ -129,17 +125,7 @@ class Uploading:
             except StoreError as error:
                 self._warn("agent", f"nothing is sent any more: {error}")
 
-        self._thread = threading.Thread(target=watch, name="runstore-agent", daemon=True)
-        self._thread.start()
-
-    def _resolved(self) -> Resolved:
-        from store.settings import project_settings_file, resolve, user_settings_file
-
-        return resolve(
-            {"url": self._settings.url, "api_key": self._settings.api_key},
-            project_file=project_settings_file(self._store.path),
-            user_file=user_settings_file(os.environ),
-        )
+        threading.Thread(target=watch, name="runstore-agent", daemon=True).start()
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -152,7 +138,7 @@ class Uploading:
             return False  # a forked child: the run is its parent's to send
         # Until the run is queued and the agent up, also where nobody wants to wait for more.
         self._starter.join(max(self._settings.finish_timeout, START_SECONDS))
-        if not self._is_started:
+        if self._remote is None:
             return False
         began = told = time.time()
         trouble: str | None = None
@@ -179,39 +165,24 @@ class Uploading:
 
     def _trouble(self) -> str | None:
         """Why the remote is not to be reached, if it was not at the agent's last try."""
-        from store.sync.standings import filed_under
         from store.sync.troubles import read_trouble
 
-        entry = self._entry()
-        found = read_trouble(self._store.path, filed_under(entry)) if entry else None
+        found = read_trouble(self._store.path, self._remote) if self._remote else None
         return found.error if found else None
 
     def _look(self) -> Standing | None:
+        """How the run stands where the agent sends it, once it has begun to."""
         import sqlite3
 
         from store.errors import StoreError
         from store.reading import reading
-        from store.sync.cursors import standing
+        from store.sync.cursors import standing, targets
 
-        with contextlib.suppress(StoreError, OSError, sqlite3.Error):
-            target = self._target()
-            if target is not None:
-                with reading(self._run) as connection:
-                    return standing(connection, target)
+        with contextlib.suppress(StoreError, OSError, sqlite3.Error), reading(self._run) as db:
+            for target in targets(db):
+                if target.remote == self._remote:
+                    return standing(db, target)
         return None
-
-    def _target(self) -> Target | None:
-        """Where the agent sends the run, once it has begun to."""
-        from store.reading import reading
-        from store.sync.cursors import targets
-        from store.sync.standings import filed_under
-
-        entry = self._entry()
-        if entry is None:
-            return None
-        name = filed_under(entry)
-        with reading(self._run) as connection:
-            return next((t for t in targets(connection) if t.remote == name), None)
 
 
 def url_of(store: StoreFolder, run: RunFolder, settings: Settings) -> str | None:

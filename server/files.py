@@ -20,7 +20,8 @@ from store.server.library import answered, find_run, is_member, opened
 from store.server.privacy import is_open_file
 from store.server.problems import Problem
 from store.server.query import Query, bad_request
-from store.sync.blobs import Blobs, hash_file, is_safe_name, is_sha256
+from store.sync.blobs import Blobs, is_safe_name, is_sha256
+from store.transfer import hash_file
 
 if TYPE_CHECKING:
     import sqlite3

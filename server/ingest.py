@@ -25,6 +25,7 @@ from store.row import Kind
 from store.server.access import Caller
 from store.server.context import Server, caller_of, server_of
 from store.server.graves import Graves
+from store.server.limits import read_object
 from store.server.problems import Problem, problem_of
 from store.sync.blobs import Blobs, is_sha256, link_files
 from store.sync.receive import GapError, Positions, Received, absorb_batch, positions_in
@@ -106,7 +107,7 @@ open_runs: Final = OpenRuns()
 
 async def positions(request: Request) -> Response:
     """POST /api/v1/positions"""
-    asked = await _json(request)
+    asked = await read_object(request)
     listed = asked.get("runs")
     if not isinstance(listed, list) or len(listed) > MAX_RUNS:
         raise Problem(400, "bad_request", f"runs is a list of at most {MAX_RUNS} runs")
@@ -217,7 +218,7 @@ def _absorb(run: RunFolder, batch: Batch, server: Server, *, restore: bool) -> R
 
 async def missing_blobs(request: Request) -> Response:
     """POST /api/v1/blobs/missing"""
-    asked = await _json(request)
+    asked = await read_object(request)
     name, hashes = _run_name(asked.get("run")), asked.get("hashes")
     if not isinstance(hashes, dict) or len(hashes) > MAX_HASHES or not all(map(is_sha256, hashes)):
         raise Problem(400, "bad_request", f"hashes has at most {MAX_HASHES} SHA-256 in hex digits")
@@ -266,16 +267,6 @@ async def put_blob(request: Request) -> Response:
 
 
 # -- requests ----------------------------------------------------------------------------------
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        asked = await request.json()
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "bad_request", "the body is not JSON") from error
-    if not isinstance(asked, dict):
-        raise Problem(400, "bad_request", "the body is not a JSON object")
-    return asked
 
 
 def _run_name(item: object) -> RunName:

@@ -81,6 +81,17 @@ def too_large(limit: int) -> Problem:
     )
 
 
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object in a request's body. Problem 400: there is none."""
+    try:
+        found = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError):
+        raise Problem(400, "bad_request", "the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise Problem(400, "bad_request", "the body is not a JSON object")
+    return found
+
+
 async def read_fields(request: Request, **kinds: Any) -> dict[str, Any]:
     """The JSON object in a request's body, whose fields have the given types.
 
@@ -89,12 +100,7 @@ async def read_fields(request: Request, **kinds: Any) -> dict[str, Any]:
     Raises:
         Problem: 400, no such object; it is said what is wrong.
     """
-    try:
-        found = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError):
-        raise Problem(400, "bad_request", "the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise Problem(400, "bad_request", "the body is not a JSON object")
+    found = await read_object(request)
     unknown = sorted(found.keys() - kinds.keys())
     if unknown:
         known = ", ".join(kinds)

@@ -29,6 +29,8 @@ from store.errors import StoreLocked
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from store.paths import RunFolder
+
 try:
     import fcntl
 except ImportError:  # Windows has no flock: every writer's state is "unknown" there
@@ -234,6 +236,11 @@ def life_of(path: Path) -> Life:
         return "dead"
     finally:
         os.close(fd)
+
+
+def is_written(run: RunFolder) -> bool:
+    """Whether a writer of `run` is known to live."""
+    return any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
 
 
 @contextlib.contextmanager

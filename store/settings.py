@@ -51,6 +51,7 @@ __all__ = [
     "describe",
     "project_settings_file",
     "resolve",
+    "resolve_for",
     "user_settings_file",
     "write_setting",
 ]
@@ -290,6 +291,15 @@ def resolve(
         if candidates:
             values[name] = candidates[0][1]
     return Resolved(Settings(**values), origins, tuple(problems))
+
+
+def resolve_for(store_path: Path, **arguments: object) -> Resolved:
+    """`resolve` with the files that count for the store at `store_path`."""
+    return resolve(
+        arguments,
+        project_file=project_settings_file(store_path),
+        user_file=user_settings_file(os.environ),
+    )
 
 
 def _accept(facts: Facts, value: object, where: str, *, parse: bool = False) -> Any:

@@ -33,7 +33,6 @@ from store.row import Kind, Row
 
 LOCK_SECONDS: Final = 30.0
 ROWS_AT_ONCE: Final = 5000
-BLOCK: Final = 2**20
 
 
 class Copied(NamedTuple):
@@ -282,7 +281,7 @@ def _copy_file(run: RunFolder, there: RunFolder, name: str) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         with contextlib.suppress(OSError):  # no hard links on this disk: a plain copy does
-            twin = there.files / ".content" / _hash(temporary)
+            twin = there.files / ".content" / hash_file(temporary)
             twin.parent.mkdir(exist_ok=True)
             if twin.exists():
                 temporary.unlink()
@@ -294,12 +293,17 @@ def _copy_file(run: RunFolder, there: RunFolder, name: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash(path: Path) -> str | None:
+    """`hash_file`; None where there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        return hash_file(path)
+    return None
 
 
 # -- removal -----------------------------------------------------------------------------------

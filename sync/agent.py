@@ -19,7 +19,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from store.errors import RemoteUnavailable, StoreError
-from store.locks import life_of
+from store.locks import is_written, life_of
 from store.paths import RunFolder, StoreFolder
 from store.reading import reading
 from store.sync.cursors import standing
@@ -112,9 +112,8 @@ def _drop_sent(store: StoreFolder, destination: Destination) -> None:
         if not run.exists():
             dequeue(run)
             continue
-        alive = any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
         with contextlib.suppress(StoreError, sqlite3.Error, OSError):
-            if not alive and not run.segments():
+            if not is_written(run) and not run.segments():
                 with reading(run) as connection:
                     there = standing(connection, destination.target(run))
                 if there.is_sent:

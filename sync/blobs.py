@@ -10,7 +10,6 @@ to its blob, under a name that was checked: names come from rows, and rows from 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from store.errors import RemoteRefused
 from store.jsontext import from_json
 from store.paths import BLOBS, RunFolder, StoreFolder, encode_name
 from store.reading import reading
-from store.transfer import sync_folder
+from store.transfer import hash_file, sync_folder
 
 BLOCK: Final = 2**20
 MAX_NAME: Final = 1024
@@ -201,14 +200,6 @@ def find_content(run: RunFolder, sha256: str, names: Iterable[str]) -> Path | No
             if path.is_file() and hash_file(path) == sha256:
                 return path
     return None
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits."""
-    digest = hashlib.sha256()
-    for block in read_blocks(path):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def read_blocks(path: Path, offset: int = 0) -> Iterator[bytes]:

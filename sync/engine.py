@@ -11,7 +11,6 @@ goes twice is skipped there. Two engines on one run are safe, but a waste: the s
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -296,12 +295,3 @@ class _Sending:
             sent += 1
         error = f"not as it was saved, or gone, here: {', '.join(sorted(lost))}" if lost else None
         return sent, len(missing) - sent, error
-
-
-def problem_of(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, StoreError):
-        return str(error)
-    if isinstance(error, sqlite3.Error):
-        return f"SQLite: {error}"
-    return str(error)

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from store.errors import EntityUnknown, NotAllowed, RemoteRefused, RemoteUnavailable, StoreError
 from store.sync.address import path_of
-from store.sync.blobs import BLOCK, hash_file, read_blocks
+from store.sync.blobs import BLOCK, read_blocks
 from store.sync.failures import not_runstore
+from store.sync.greeting import ROOT as API
+from store.sync.greeting import identify
 from store.sync.http import Connection
 from store.sync.receive import GapError, Positions
 from store.sync.remote import LOCAL, Acknowledged, GoneError, Progress
@@ -23,8 +25,8 @@ from store.sync.wire import (
     decode_batch,
     encode_batch,
 )
+from store.transfer import hash_file
 
-API: Final = "/api/v1"
 RUNS_AT_ONCE: Final = 500
 HASHES_AT_ONCE: Final = 500
 PART: Final = 8 * 2**20
@@ -41,15 +43,11 @@ class HttpRemote:
         self.name = self.where
         self._own: str | None = None
 
-    def me(self) -> dict[str, Any]:
-        """Who the key belongs to: user, default_entity, entities, key."""
-        return self._fields(self._connection.request("GET", f"{API}/me").json())
-
     def entity_for(self, entity: str) -> str:
         if entity != LOCAL:
             return entity
         if self._own is None:
-            self._own = str(self.me().get("default_entity") or "")
+            self._own = identify(self._connection).default_entity
         return self._own
 
     def positions(self, runs: Sequence[RunName], *, restore: bool) -> list[Positions | StoreError]:

@@ -29,13 +29,12 @@ class Verified(NamedTuple):
     """What a look at one run found.
 
     `rows` are here, `unsent` of them not there. `findings` are sentences on what is wrong; a run
-    without any, and with nothing unsent, is verified. `positions` are those that were compared.
+    without any, and with nothing unsent, is verified.
     """
 
     rows: int
     unsent: int
     findings: tuple[str, ...]
-    positions: Positions
 
     @property
     def is_verified(self) -> bool:
@@ -54,35 +53,28 @@ def verify_run(run: RunFolder, remote: Remote, target: Target, *, deep: bool) ->
     if isinstance(there, Exception):
         raise there
     with reading(run) as connection:
-        findings = list(_compare(connection, there))
-        rows, unsent = _count(connection, there)
-        if deep:
-            findings += _look_deeply(connection, remote, name, there)
-        findings += _stubs(connection, target)
-        here = {
+        here: Positions = {
             uuid: (position, digest)
             for uuid, position, digest in connection.execute(
                 "SELECT uuid, position, digest FROM source"
             )
         }
+        findings = _compare(here, there)
+        if deep:
+            findings += _look_deeply(connection, remote, name, there)
+        findings += _stubs(connection, target)
     sizes = dict(wanted_files(run).values())
     missing = remote.missing_blobs(name, sizes) if sizes else {}
     if missing:
         findings.append(f"{len(missing)} files are not there")
-    return Verified(rows, unsent, tuple(findings), here)
+    rows = sum(position for position, _ in here.values())
+    unsent = sum(max(0, here[uuid][0] - there.get(uuid, (0, b""))[0]) for uuid in here)
+    return Verified(rows, unsent, tuple(findings))
 
 
-def _count(connection: sqlite3.Connection, there: Positions) -> tuple[int, int]:
-    rows = unsent = 0
-    for uuid, position in connection.execute("SELECT uuid, position FROM source"):
-        rows += position
-        unsent += max(0, position - there.get(uuid, (0, b""))[0])
-    return rows, unsent
-
-
-def _compare(connection: sqlite3.Connection, there: Positions) -> list[str]:
+def _compare(here: Positions, there: Positions) -> list[str]:
     findings = []
-    for uuid, position, digest in connection.execute("SELECT uuid, position, digest FROM source"):
+    for uuid, (position, digest) in here.items():
         known, known_digest = there.get(uuid, (0, DIGEST_START))
         if known > position:
             findings.append(

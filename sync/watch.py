@@ -20,7 +20,7 @@ from typing import Final
 
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
 from store.fold import fold
-from store.locks import life_of
+from store.locks import is_written, life_of
 from store.paths import RunFolder
 from store.reading import reading
 from store.scan import Mark, is_quiet, is_settled, lives, scan_run, spilled_runs
@@ -162,7 +162,7 @@ class Watch:
         return False
 
     def _is_idle(self) -> bool:
-        return not any(_is_written(run) for run in self._folders.values()) and all(
+        return not any(is_written(run) for run in self._folders.values()) and all(
             known.stamp is not None or known.backoff.failures for known in self._known.values()
         )
 
@@ -214,7 +214,7 @@ class Watch:
                 continue
             run = self._folders.get(key)
             due = time.monotonic() - known.told > SIGN_SECONDS
-            if stop.is_set() or run is None or not due or not _is_written(run):
+            if stop.is_set() or run is None or not due or not is_written(run):
                 continue
             known.told = time.monotonic()
             try:
@@ -224,10 +224,6 @@ class Watch:
                 return
             except (StoreError, OSError, sqlite3.Error):
                 known.backoff.failed()
-
-
-def _is_written(run: RunFolder) -> bool:
-    return any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
 
 
 def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:

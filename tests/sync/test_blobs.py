@@ -16,13 +16,13 @@ from store.row import Kind
 from store.sync.blobs import (
     Blobs,
     find_content,
-    hash_file,
     is_safe_name,
     is_sha256,
     link_files,
     read_blocks,
     wanted_files,
 )
+from store.transfer import hash_file
 from tests.helpers import problems
 from tests.stored_runs import rows_of
 from tests.sync.batches import new_run, put

@@ -13,8 +13,9 @@ import pytest
 from store.paths import StoreFolder
 from store.row import Kind
 from store.server.graves import Graves
-from store.sync.blobs import Blobs, hash_file
+from store.sync.blobs import Blobs
 from store.sync.http import Connection
+from store.transfer import hash_file
 from tests.helpers import counts_by_writer, rows_of
 from tests.programs import start_command
 from tests.servers import RunningServer, accounts_of, make_key, running_server

@@ -1,8 +1,10 @@
-"""`store check`: whether the rows are what they were."""
+"""`store check`: whether the rows are what they were, and what their disk can do."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -20,6 +22,7 @@ from store.api.shell import (
     printed,
     say,
     store_folder,
+    store_path,
 )
 
 if TYPE_CHECKING:
@@ -32,14 +35,61 @@ PROBLEMS: Final = 4
 @click.command(epilog=example("one run, and what can be mended of it", "store check --repair RUN"))
 @click.argument("runs", nargs=-1, type=RUN, metavar="[RUN]...")
 @click.option("--repair", is_flag=True, help="Mend what can be mended from what is there.")
+@click.option(
+    "--adopt",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="First take over what a host that will not come back has left (shared stores).",
+)
+@click.option(
+    "--disk",
+    is_flag=False,
+    flag_value="",
+    metavar="[PATH]",
+    help="Try out the disk of the store, or of the folder PATH, in place of the runs.",
+)
+@click.option(
+    "--hold",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="With --disk: hold a lock, for another host to meet.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --disk: wait this long for each answer (default 10).",
+)
 @output_options
-def check(runs: tuple[str, ...], repair: bool, output: OutputFormat) -> None:
+def check(
+    runs: tuple[str, ...],
+    repair: bool,
+    hosts: tuple[str, ...],
+    disk: str | None,
+    hold: float | None,
+    timeout: float | None,
+    output: OutputFormat,
+) -> None:
     """Verify runs, and repair them: all of the store, or those that are named.
 
     Databases, row numbers, digests, journals and kept files are compared. A problem means that
     something is wrong; a note, that something was set aside or left over, as after any crash.
     Exits with 4 when problems remain.
+
+    With --adopt: in a shared store, the journals of writers that died with their host are finished
+    first. Writers that gave a sign of life in the last 90 seconds are left alone.
+
+    With --disk: what works on the disk of the store, and in which mode a store must be there. Exits
+    with 4 when there should be none, or when its mode is wrong.
     """
+    if disk is not None or hold is not None or timeout is not None:
+        if disk is None or runs or repair or hosts:
+            raise click.UsageError("--hold and --timeout go with --disk, and nothing else does")
+        _check_disk(disk, hold or 0.0, timeout, output)
+        return
+    for host in hosts:
+        _adopt(host)
     findings: list[Finding] = []
     checked = [0]
 
@@ -60,6 +110,29 @@ def check(runs: tuple[str, ...], repair: bool, output: OutputFormat) -> None:
     if left:
         if not repair:
             say("`store check --repair` mends what can be mended")
+        click.get_current_context().exit(PROBLEMS)
+
+
+def _adopt(host: str) -> None:
+    from store.adopt import adopt_host
+
+    found = 0
+    for adopted in adopt_host(store_folder(), host):
+        found += adopted.journals
+        if adopted.alive:
+            say(
+                f"{adopted.run.key}: {plural(adopted.alive, 'writer')} of {host} gave a sign of "
+                "life a moment ago and is left alone"
+            )
+    say(f"{plural(found, 'journal')} of {host} taken over")
+
+
+def _check_disk(path: str, hold: float, timeout: float | None, output: OutputFormat) -> None:
+    from store.api.cli_disk import check_disk
+    from store.doctor import PROBE_SECONDS
+
+    folder = Path(os.path.abspath(path)) if path else store_path()
+    if not check_disk(folder, hold, timeout or PROBE_SECONDS, output):
         click.get_current_context().exit(PROBLEMS)
 
 

@@ -19,6 +19,7 @@ from store.api.shell import (
     open_store,
     plural,
     printed,
+    runs_at,
     say,
     visible,
 )
@@ -65,16 +66,9 @@ def copy(source: str, target: Path) -> None:
 
 def _source_of(source: str) -> tuple[StoreFolder, Iterator[RunFolder]]:
     """The store that is meant, or that of the run that is meant, and the runs to be copied."""
-    path = Path(source)
-    if path.is_dir():
-        folder = locate_store(given=path)
-        if (folder / "store.json").exists():
-            store = StoreFolder(folder)
-            return store, store.runs()
-        for parent in path.resolve().parents:
-            if (parent / "store.json").exists():
-                store = StoreFolder(parent)
-                return store, iter([store.run_at(path)])
+    found = runs_at(Path(source))
+    if found is not None:
+        return found
     with open_store() as opened:
         (line,) = find_runs(opened, (source,))
         return opened.folder, iter([folder_of(opened, line)])

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from store.api.output import OutputFormat, output_options, write_rows
-from store.api.shell import example, printed, say, store_folder, store_path
+from store.api.shell import example, plural, printed, say, store_folder, store_path
 from store.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from store.disk import Mode
+    from store.paths import RunFolder
     from store.settings import Resolved
 
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -65,6 +67,14 @@ class SettingName(click.ParamType[str]):
     help="Change the store's own file.",
 )
 @click.option("--unset", is_flag=True, help="Remove KEY from the file.")
+@click.option(
+    "--mode",
+    type=click.Choice(("local", "shared")),
+    help="Make the store one for this host alone, or for several.",
+)
+@click.option(
+    "--force", is_flag=True, help="With --mode: where nobody can tell whether it is safe."
+)
 @output_options
 def config(
     key: str | None,
@@ -72,16 +82,26 @@ def config(
     where: bool,
     file: File | None,
     unset: bool,
+    mode: Mode | None,
+    force: bool,
     output: OutputFormat,
 ) -> None:
     """Show or change settings: all in force, or KEY; with VALUE, KEY is set.
 
     VALUE is written as in the environment (true, 2.5, a,b for tags). - reads it from stdin, which
     keeps a key out of the shell's history.
+
+    --mode is about the disk that the store lies on: `store check --disk` says which is right. All
+    runs must have ended.
     """
     from store.settings import FIELDS
     from store.settings_sources import closest
 
+    if mode is not None or force:
+        if mode is None or key is not None or unset or file is not None:
+            raise click.UsageError("--mode stands alone, but for --force")
+        _change_mode(mode, force)
+        return
     if key is not None and key not in FIELDS:
         raise UsageError(f"there is no setting {key!r}", hint=closest(key, FIELDS))
     if unset or value is not None:
@@ -96,6 +116,23 @@ def config(
             f"--{file} says where a value is set: give KEY and VALUE, or --unset"
         )
     _show(key, where, output)
+
+
+def _change_mode(mode: Mode, force: bool) -> None:
+    from store.modes import change_mode
+
+    store = store_folder()
+    runs = 0
+
+    def count(_run: RunFolder) -> None:
+        nonlocal runs
+        runs += 1
+
+    if store.record.mode == mode and not store.is_misplaced:
+        say(f"{store.path} is in {mode} mode already")
+    changed = change_mode(store, mode, force=force, tell=count)
+    said = ", whatever its disk looks like" if changed.record.forced else ""
+    say(f"{plural(runs, 'run')} made fit; {store.path} is in {mode} mode{said}")
 
 
 def _show(key: str | None, where: bool, output: OutputFormat) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from store.api.cleaned import CleanedRun, describe_cleaned, find_cleaned, print_cleaned
 from store.api.cli_runs import Run
 from store.api.output import OutputFormat, output_options, write_rows
 from store.api.shell import (
@@ -31,7 +32,7 @@ from store.api.shell import (
 )
 from store.api.text import cut_text, flat, format_age, format_number, format_size, json_value
 from store.counts import RunStatus, read_status
-from store.errors import UsageError
+from store.errors import RunNotFound, UsageError
 from store.jsontext import from_json
 from store.outline import MetricKey, RunLine, WriterLine, flatten
 from store.query import StoredRun
@@ -68,18 +69,38 @@ def show(
     if not history and output.kind in ("csv", "tsv", "table"):
         raise click.UsageError("a run is no table: use --json, or --history for its rows")
     with open_store() as store:
-        (line,) = find_runs(store, (run,))
+        try:
+            (line,) = find_runs(store, (run,))
+        except RunNotFound as error:
+            cleaned = None if error.candidates else find_cleaned(store.folder, run)
+            if cleaned is None:
+                raise
+            _show_cleaned(cleaned, output, wants_rows=history or bool(plots))
+            return
         found = StoredRun(store, line)
         if history:
             _write_history(found, output)
         elif output.kind in ("json", "nl"):
-            facts = json_value(describe(Facts(store, line)))
-            indent = 2 if output.kind == "json" else None
-            printed(json.dumps(facts, ensure_ascii=False, indent=indent, allow_nan=False))
+            _print_json(describe(Facts(store, line)), output)
         elif plots:
             _plot(found, plots, log_y)
         else:
             _print_run(Facts(store, line))
+
+
+def _show_cleaned(run: CleanedRun, output: OutputFormat, *, wants_rows: bool) -> None:
+    if wants_rows:
+        raise UsageError(f"the rows of {run.note.name} were cleaned", hint=f"`{run.way_back}`")
+    if output.kind in ("json", "nl"):
+        _print_json(describe_cleaned(run), output)
+    else:
+        print_cleaned(run)
+
+
+def _print_json(facts: dict[str, Any], output: OutputFormat) -> None:
+    indent = 2 if output.kind == "json" else None
+    text = json.dumps(json_value(facts), ensure_ascii=False, indent=indent, allow_nan=False)
+    printed(text)
 
 
 # -- rows and charts ---------------------------------------------------------------------------

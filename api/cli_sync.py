@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,12 @@ from store.api.shell import (
     folder_of,
     open_store,
     plural,
+    runs_at,
     say,
     store_folder,
 )
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError, UsageError
-from store.paths import RunFolder, StoreFolder, locate_store
+from store.paths import RunFolder, StoreFolder
 from store.settings import Resolved, resolve_for
 
 if TYPE_CHECKING:
@@ -34,12 +35,21 @@ if TYPE_CHECKING:
     from store.sync.runner import Destination, Outcome
 
 
+def place_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options --to, --entity and --project: which place at which remote is meant."""
+    for option in (
+        click.option("--project", metavar="NAME", help="The project there."),
+        click.option("--entity", metavar="NAME", help="The user or team there."),
+        click.option("--to", metavar="REMOTE", help="A remote's name, a URL or a folder."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command(epilog=example("carry runs on a stick", "store sync --all --to /media/stick"))
 @click.argument("runs", nargs=-1, type=RUN, metavar="[RUN|PATH]...")
 @click.option("--all", "every", is_flag=True, help="All runs of the store (so it is without RUN).")
-@click.option("--to", "to", metavar="REMOTE", help="A remote's name, a URL or a folder.")
-@click.option("--entity", metavar="NAME", help="Send to this user or team.")
-@click.option("--project", metavar="NAME", help="Send to this project.")
+@place_options
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--restore", is_flag=True, help="Also what was deleted at the remote.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=4, help="Runs at once.")
@@ -103,7 +113,7 @@ def chosen_runs(names: Sequence[str]) -> Iterator[tuple[StoreFolder, list[RunFol
     inside: list[str] = []
     elsewhere: dict[Path, tuple[StoreFolder, list[RunFolder]]] = {}
     for name in names:
-        found = _run_at(name)
+        found = runs_at(Path(name))
         if found is None:
             inside.append(name)
         else:
@@ -117,22 +127,6 @@ def chosen_runs(names: Sequence[str]) -> Iterator[tuple[StoreFolder, list[RunFol
             if not names:
                 lines = opened.catalogue.lines()
             yield opened.folder, [folder_of(opened, line) for line in lines]
-
-
-def _run_at(name: str) -> tuple[StoreFolder, list[RunFolder]] | None:
-    """The run, or all runs of the store, at a path; None where `name` is no such path."""
-    path = Path(name)
-    if not path.is_dir():
-        return None
-    for parent in path.resolve().parents:
-        if (parent / "store.json").exists():
-            store = StoreFolder(parent)
-            return store, [store.run_at(path)]
-    folder = locate_store(given=path)
-    if not (folder / "store.json").exists():
-        return None
-    store = StoreFolder(folder)
-    return store, list(store.runs())
 
 
 def remote_of(store: StoreFolder, resolved: Resolved, to: str | None) -> RemoteEntry:
@@ -282,7 +276,7 @@ def plan(runs: Sequence[RunFolder], place: Destination) -> list[Outcome]:
     for run in runs:
         target = place.target(run)
         try:
-            if run.segments():
+            if run.is_unfolded():
                 with contextlib.suppress(StoreError, OSError):
                     fold(run, timeout=2.0)
             with reading(run) as connection:

@@ -12,6 +12,7 @@ import click
 from store.api.cli_sync import (
     chosen_runs,
     destination,
+    place_options,
     remote_of,
 )
 from store.api.outcomes import UNSENT
@@ -44,16 +45,10 @@ _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 VERIFIED: Final = ("id", "entity", "project", "rows", "unsent", "verified", "findings")
 
-to_option = click.option("--to", "to", metavar="REMOTE", help="A remote's name, URL or folder.")
-entity_option = click.option("--entity", metavar="NAME", help="The user or team there.")
-project_option = click.option("--project", metavar="NAME", help="The project there.")
-
 
 @click.command(epilog=example("row by row, on both sides", "store verify --deep RUN"))
 @click.argument("runs", nargs=-1, type=RUN, metavar="[RUN|PATH]...")
-@to_option
-@entity_option
-@project_option
+@place_options
 @click.option("--deep", is_flag=True, help="Hash every row again, here and there.")
 @output_options
 def verify(
@@ -170,9 +165,7 @@ def _pull(store: StoreFolder, place: Destination, run: Any, progress: Progress) 
 
 @click.command(epilog=example("what is older than a month", "store clean --older-than 30d"))
 @click.argument("runs", nargs=-1, type=RUN, metavar="[RUN]...")
-@to_option
-@entity_option
-@project_option
+@place_options
 @click.option("--older-than", metavar="SPAN", help="Only runs whose last row is older: 12h, 30d.")
 @click.option("--keep-last", type=click.IntRange(0), default=0, help="Keep the newest N runs.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from store.cleaned import read_cleaned
 from store.errors import RunExists, RunNotFound, StoreError, UsageError
-from store.locks import is_written
+from store.ownership import is_written
 from store.paths import RunFolder, StoreFolder
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ from store.api.resuming import (
     newest_unfinished,
 )
 from store.errors import UsageError
+from store.host import host_name
 from store.keeper import Tended, keeper
-from store.paths import RunFolder, StoreFolder, create_store, host_name, locate_store
+from store.paths import RunFolder, StoreFolder, create_store, locate_store
 from store.row import Kind
 from store.settings import Settings, project_settings_file, resolve, user_settings_file
 from store.writer import Writer, WriterOptions
@@ -96,7 +97,7 @@ def init(
         if chosen.mode == "disabled":
             run = _disabled(store_path, chosen)
         else:
-            run = _open(create_store(store_path), chosen)
+            run = _open(create_store(store_path, chosen.disk), chosen)
         for problem in problems:
             run._warn(problem, problem)
         run.config.update(config, allow_val_change=True)
@@ -213,6 +214,7 @@ def _opening(folder: RunFolder, settings: Settings) -> dict[str, Any]:
         "entity": folder.entity,
         "project": folder.project,
         "run": folder.id,
+        **({"resume": settings.resume} if settings.resume else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
         "format": 1,
     }

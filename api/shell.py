@@ -130,11 +130,31 @@ def find_runs(store: Store, names: tuple[str, ...]) -> list[RunLine]:
     return list({line.key: line for line in found}.values())
 
 
+def runs_at(path: Path) -> tuple[StoreFolder, Iterator[RunFolder]] | None:
+    """The store in a folder with all its runs, or the run whose folder it is; None: it is neither.
+
+    Raises:
+        RunNotFound: it is a folder of a store, and not a run's.
+    """
+    from store.paths import StoreFolder, locate_store
+
+    if not path.is_dir():
+        return None
+    folder = locate_store(given=path)
+    if (folder / "store.json").exists():
+        store = StoreFolder(folder)
+        return store, store.runs()
+    for parent in path.resolve().parents:
+        if (parent / "store.json").exists():
+            store = StoreFolder(parent)
+            return store, iter([store.run_at(path)])
+    return None
+
+
 def folder_of(store: Store, line: RunLine) -> RunFolder:
     """The folder of the run with that line."""
-    from store.paths import RunFolder
 
-    return RunFolder(store.path / line.key, store.id)
+    return store.folder.run_of(line.key)
 
 
 # -- printing ----------------------------------------------------------------------------------

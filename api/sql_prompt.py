@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from store.api.output import OutputFormat
 from store.api.shell import printed, say, visible
 from store.errors import StoreError, UsageError
-from store.paths import state_folder
+from store.host import state_folder
 
 if TYPE_CHECKING:
     from store.query import Store

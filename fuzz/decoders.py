@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["store"]):  # pyright: ignore[reportAtt
     from store.journal import HEADER as FRAME
     from store.journal import MAGIC as JOURNAL_MAGIC
     from store.journal import find_frame, read_frames, rest_of
-    from store.paths import decode_name, encode_name
+    from store.names import decode_name, encode_name
     from store.reread import digest_from_tables
     from store.row import BadRowError, Row, pack_row, packb, row_digest, unpack_row
     from store.stretch import Stretch

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from store.server.accounts import Accounts
 from store.server.keys import is_key
 from store.server.problems import Problem
-from store.server.records import Holder, Standing
+from store.server.records import Holder, Project, Standing
 
 WRITERS: Final = ("admin", "member")
 """The roles that may write."""
@@ -76,8 +76,19 @@ class Access:
             raise bad_key("unknown", "the server does not know this key")
         self._check(holder)
         self._accounts.note_use(holder.key)
-        key = holder.key
-        return Caller(key.user, frozenset(key.scopes), key.id, holder.admin)
+        return _caller(holder)
+
+    def identify_session(self, token: str | None) -> Caller:
+        """The caller that a session's token means; nobody where it or its key counts no more."""
+        holder = self._accounts.find_session(token) if token and token.isascii() else None
+        if holder is None:
+            return NOBODY
+        try:
+            self._check(holder)
+        except Problem:
+            return NOBODY
+        self._accounts.note_use(holder.key)
+        return _caller(holder)
 
     def _check(self, holder: Holder) -> None:
         key = holder.key
@@ -127,7 +138,11 @@ class Access:
         if self.may_read(caller, entity, project):
             return
         self.require_sign_in(caller)
-        raise _unseen(f"no project {entity}/{project} that {caller.user} may see")
+        raise unseen(f"no project {entity}/{project} that {caller.user} may see")
+
+    def project(self, entity: str, project: str) -> Project | None:
+        """What is kept of a project; whether the caller may read it is not asked."""
+        return self._accounts.project(entity, project)
 
     def visible_projects(self, caller: Caller) -> list[tuple[str, str, str]]:
         """(entity, project, visibility) of what the caller may read.
@@ -161,6 +176,12 @@ class Access:
         standing = self._accounts.standing(caller.user, entity, project)
         return standing.kind is not None and _may_write(caller, entity, standing)
 
+    def may_write_everywhere(self, caller: Caller, entity: str) -> bool:
+        """Whether the caller may write to every project of the entity, and so read all of them."""
+        if caller.user is None or not caller.has_scope("write"):
+            return False
+        return _is_writer(caller, entity, self._accounts.standing(caller.user, entity, ""))
+
     def require_write(self, caller: Caller, entity: str, project: str) -> None:
         """Let pass who may send rows to the project; it need not exist yet.
 
@@ -193,7 +214,7 @@ class Access:
         """Let pass the members of an entity. Problem 404 to others, whether it is there or not."""
         user = self.require_sign_in(caller, "read")
         if not self.is_member(caller, entity):
-            raise _unseen(f"no user or team {entity} that {user} belongs to")
+            raise unseen(f"no user or team {entity} that {user} belongs to")
 
     def require_entity_admin(self, caller: Caller, entity: str) -> None:
         """Let pass who administers an entity.
@@ -249,6 +270,11 @@ class Access:
         )
 
 
+def _caller(holder: Holder) -> Caller:
+    key = holder.key
+    return Caller(key.user, frozenset(key.scopes), key.id, holder.admin)
+
+
 def _is_writer(caller: Caller, entity: str, standing: Standing) -> bool:
     if caller.is_admin or caller.user == entity:
         return True
@@ -260,7 +286,8 @@ def _may_write(caller: Caller, entity: str, standing: Standing) -> bool:
     return is_open or _is_writer(caller, entity, standing)
 
 
-def _unseen(message: str) -> Problem:
+def unseen(message: str) -> Problem:
+    """404: it is not there, or not for the caller."""
     return Problem(404, "not_found", message, "it may not be there, or be others' own")
 
 

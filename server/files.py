@@ -20,7 +20,7 @@ from store.server.library import answered, find_run, is_member, opened
 from store.server.privacy import is_open_file
 from store.server.problems import Problem
 from store.server.query import Query, bad_request
-from store.sync.blobs import Blobs, is_safe_name, is_sha256
+from store.sync.blobs import CONTENT, Blobs, is_safe_name, is_sha256
 from store.transfer import hash_file
 
 if TYPE_CHECKING:
@@ -33,18 +33,28 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 10_000
 MAX_CHARACTERS: Final = 4 * 2**20
 _MOST: Final = 2**62
+_PICTURES: Final = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+}
+"""Not SVG, which may hold scripts."""
 _LINES: Final = (
     "SELECT l.row, r.time, l.stream, l.text, s.uuid, s.label, s.host, s.pid"
     " FROM line l JOIN rows r ON r.seq = l.row JOIN source s ON s.id = r.source"
 )
+_FOUND: Final = "(?1 IS NULL OR instr(lower(l.text), lower(?1)))"
 
 
 # -- console -----------------------------------------------------------------------------------
 
 
 async def show_console(request: Request) -> Response:
-    """What a run printed, in the order of arrival: behind the seq `after`, or before `before`."""
-    query = Query(request, "after", "before", "limit")
+    """What a run printed, in the order of arrival: behind the seq `after`, or before `before`.
+
+    With `search`, the lines that hold that text, in any case.
+    """
+    query = Query(request, "after", "before", "limit", "search")
     return await answered(_console, request, query)
 
 
@@ -56,11 +66,10 @@ def _console(request: Request, query: Query) -> dict[str, Any]:
     start = query.whole("before" if backwards else "after", 0, 0, _MOST)
     run, member = find_run(request), is_member(request)
     with opened(request, run) as connection:
-        if backwards:
-            sql = f"{_LINES} WHERE l.row < ? ORDER BY l.row DESC LIMIT ?"
-        else:
-            sql = f"{_LINES} WHERE l.row > ? ORDER BY l.row LIMIT ?"
-        lines, more = _fill(connection.execute(sql, (start, limit + 1)), limit, member=member)
+        sql = f"{_LINES} WHERE {_FOUND} AND l.row {'< ?2' if backwards else '> ?2'}"
+        sql += f" ORDER BY l.row{' DESC' if backwards else ''} LIMIT ?3"
+        found = connection.execute(sql, (query.text("search"), start, limit + 1))
+        lines, more = _fill(found, limit, member=member)
     if backwards:
         lines.reverse()
     edge = (lines[0] if backwards else lines[-1])["seq"] if lines else start
@@ -87,10 +96,11 @@ def _fill(rows: sqlite3.Cursor, limit: int, *, member: bool) -> tuple[list[dict[
 async def list_files(request: Request) -> Response:
     """The files of a run; `here` says whether the content has come."""
     Query(request)
-    return await answered(_files, request)
+    return await answered(files_of, request)
 
 
-def _files(request: Request) -> dict[str, Any]:
+def files_of(request: Request) -> dict[str, Any]:
+    """The files of the run that the path names, as far as the caller may see them."""
     run, member = find_run(request), is_member(request)
     with opened(request, run) as connection:
         rows = connection.execute(
@@ -101,19 +111,22 @@ def _files(request: Request) -> dict[str, Any]:
         if member or is_open_file(name):
             sha256, size = _facts(text)
             here = sha256 is not None and any(
-                path.is_file() for path in _places(request, run, name, sha256)
+                path.is_file() for path in _places(run, name, sha256, member=member)
             )
             found.append({"name": name, "size": size, "sha256": sha256, "here": here})
     return {"files": found}
 
 
 async def show_file(request: Request) -> Response:
-    """The content of a file, or the part of it that Range asks for."""
-    Query(request)
-    return await run_in_threadpool(_file, request, str(request.path_params["name"]))
+    """The content of a file, or the part of it that Range asks for.
+
+    It is sent to be saved; with `view=inline` a picture is sent as such and the rest as text.
+    """
+    inline = Query(request, "view").choice("view", ("download", "inline")) == "inline"
+    return await run_in_threadpool(_file, request, str(request.path_params["name"]), inline)
 
 
-def _file(request: Request, name: str) -> Response:
+def _file(request: Request, name: str, inline: bool) -> Response:
     run, member = find_run(request), is_member(request)
     with opened(request, run) as connection:
         row = connection.execute(
@@ -122,25 +135,26 @@ def _file(request: Request, name: str) -> Response:
     if row is None or not (member or is_open_file(name)):
         raise Problem(404, "not_found", "the run has no such file")
     sha256, _ = _facts(row[0])
-    path = None if sha256 is None else _find(_places(request, run, name, sha256), sha256)
+    path = None if sha256 is None else _find(request, run, name, sha256, member=member)
     if path is None:
         raise Problem(
             *(404, "not_found", "the content of the file has not come"), "`store sync` sends it"
         )
-    return _download(path, name, f'"{sha256}"')
+    return _content(path, name, f'"{sha256}"', inline=inline)
 
 
-def _find(places: list[Path], sha256: str) -> Path | None:
-    """The first of `places` that has the content."""
-    for path in places:
-        is_named_so = path.name == sha256
+def _find(request: Request, run: RunFolder, name: str, sha256: str, *, member: bool) -> Path | None:
+    """The file in the run that has the content. One that is a blob's link needs no second look."""
+    blob = Blobs(server_of(request).store, run.entity).path(sha256)
+    for path in _places(run, name, sha256, member=member):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if path.is_file() and (is_named_so or hash_file(path) == sha256):
+            is_blob = blob.exists() and path.samefile(blob)
+            if path.is_file() and (is_blob or hash_file(path) == sha256):
                 return path
     return None
 
 
-def _download(path: Path, name: str, tag: str) -> Response:
+def _content(path: Path, name: str, tag: str, *, inline: bool) -> Response:
     return FileResponse(
         path,
         headers={
@@ -149,9 +163,20 @@ def _download(path: Path, name: str, tag: str) -> Response:
             "Cache-Control": "private, no-cache",
             "ETag": tag,
         },
-        media_type="application/octet-stream",
+        media_type=_media_type(path) if inline else "application/octet-stream",
         filename=name.rpartition("/")[2],
+        content_disposition_type="inline" if inline else "attachment",
     )
+
+
+def _media_type(path: Path) -> str:
+    """What may be shown: pictures made of points, by their first bytes; all else is text."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+    for begin, kind in _PICTURES.items():
+        if head.startswith(begin):
+            return kind
+    return "image/webp" if head[:4] + head[8:] == b"RIFFWEBP" else "text/plain; charset=utf-8"
 
 
 def _facts(text: str) -> tuple[str | None, int | None]:
@@ -164,10 +189,10 @@ def _facts(text: str) -> tuple[str | None, int | None]:
     return sha256 if known else None, size if type(size) is int else None
 
 
-def _places(request: Request, run: RunFolder, name: str, sha256: str) -> list[Path]:
-    """Where the content may lie: as it came, or as a run wrote it that was made here."""
-    places = [Blobs(server_of(request).store, run.entity).path(sha256)]
-    places.append(run.files / ".content" / sha256)
-    if is_safe_name(name):
-        places.append(run.files / name)
-    return places
+def _places(run: RunFolder, name: str, sha256: str, *, member: bool) -> list[Path]:
+    """Where the content may lie in the run: a row alone does not make others' contents its own.
+
+    Under its hash it is found by members only, for another file may have it that is for them only.
+    """
+    places = [run.files / name] if is_safe_name(name) else []
+    return [*places, run.files / CONTENT / sha256] if member else places

@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from store.cache import LOCAL
-from store.disk import file_system
+from store.disk import LOCAL, file_system
 from store.errors import StoreNotFound, UsageError
 from store.paths import create_store
 from store.server.accounts import Accounts

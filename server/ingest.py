@@ -21,14 +21,21 @@ from store.database import RunDatabase
 from store.errors import RemoteRefused, StoreError, StoreLocked, UsageError
 from store.locks import run_lock
 from store.paths import RunFolder
-from store.row import Kind
 from store.server.access import Caller
 from store.server.context import Server, caller_of, server_of
 from store.server.graves import Graves
 from store.server.limits import read_object
 from store.server.problems import Problem, problem_of
-from store.sync.blobs import Blobs, is_sha256, link_files
-from store.sync.receive import GapError, Positions, Received, absorb_batch, positions_in
+from store.sync.blobs import Blobs, find_content, is_sha256, link_files, wanted_files
+from store.sync.receive import (
+    GapError,
+    Positions,
+    Received,
+    TakenError,
+    absorb_batch,
+    positions_in,
+    require_start,
+)
 from store.sync.wire import BadBatchError, Batch, RunName, decode_batch
 from store.transfer import sync_folder
 
@@ -112,22 +119,27 @@ async def positions(request: Request) -> Response:
     if not isinstance(listed, list) or len(listed) > MAX_RUNS:
         raise Problem(400, "bad_request", f"runs is a list of at most {MAX_RUNS} runs")
     names = [_run_name(item) for item in listed]
-    restore = asked.get("restore") is True
+    restore, to_send = asked.get("restore") is True, asked.get("send") is True
     server, caller = server_of(request), caller_of(request)
     found = await run_in_threadpool(
-        lambda: [_positions(server, caller, name, restore) for name in names]
+        lambda: [_positions(server, caller, name, restore, to_send) for name in names]
     )
     return JSONResponse({"runs": found})
 
 
-def _positions(server: Server, caller: Caller, name: RunName, restore: bool) -> dict[str, Any]:
+def _positions(
+    server: Server, caller: Caller, name: RunName, restore: bool, to_send: bool
+) -> dict[str, Any]:
     try:
         server.store.run(*name)  # UsageError: a name that none can have
         place = name.entity, name.project
-        if not (server.access.may_write(caller, *place) or server.access.may_read(caller, *place)):
+        if to_send:
+            server.access.require_write(caller, *place)
+        elif not server.access.may_read(caller, *place):
             if caller.has_scope("write"):
                 server.access.require_write(caller, *place)
-            server.access.require_read(caller, *place)
+            else:
+                server.access.require_read(caller, *place)
         _require_not_gone(server, name, restore)
         return {"sources": _as_json(positions_in(server.store, *name))}
     except StoreError as error:
@@ -173,12 +185,15 @@ def take_batch(server: Server, caller: Caller, data: bytes, *, restore: bool) ->
     server.access.require_write(caller, entity, project)
     run = server.store.run(*batch.run)
     _require_not_gone(server, batch.run, restore)
-    if restore:
-        server.access.require_change(caller, entity, project)
-        Graves(server.store.path).remove(*batch.run)
-    server.accounts.ensure_project(entity, project)
     try:
+        require_start(run, batch)
+        if restore:
+            server.access.require_change(caller, entity, project)
+            Graves(server.store.path).remove(*batch.run)
+        server.accounts.ensure_project(entity, project)
         return _absorb(run, batch, server, restore=restore)
+    except TakenError as error:
+        raise Problem(error.status, error.code, error.message) from error
     except GapError as error:
         raise Problem(
             409,
@@ -208,8 +223,6 @@ def _absorb(run: RunFolder, batch: Batch, server: Server, *, restore: bool) -> R
         received = absorb_batch(database, batch)
     if is_new:
         sync_folder(run.path)
-    if any(Kind.FILE in section.kinds for section in batch.sections):
-        link_files(run, Blobs(server.store, run.entity))
     return received
 
 
@@ -227,12 +240,16 @@ async def missing_blobs(request: Request) -> Response:
     def look() -> dict[str, int]:
         run = server.store.run(*name)
         server.access.require_write(caller, name.entity, name.project)
-        blobs = Blobs(server.store, name.entity)
+        blobs = _blobs(server, caller, name)
         missing = blobs.missing(hashes)
         if len(missing) < len(hashes):
-            link_files(
-                run, blobs
-            )  # what another run of the entity has sent, or a killed server kept
+            # What another run has sent, or a killed server kept, gets its name here.
+            link_files(run, blobs, hashes)
+        if blobs.owner is not None:
+            # Of what others have sent, an owner need not send again what this very run has.
+            for file, (sha256, _) in wanted_files(run).items():
+                if sha256 in missing and find_content(run, sha256, [file]):
+                    del missing[sha256]
         return missing
 
     return JSONResponse({"missing": await run_in_threadpool(look)})
@@ -253,17 +270,27 @@ async def put_blob(request: Request) -> Response:
         run = server.store.run(*name)
         server.access.require_write(caller, name.entity, name.project)
         _require_not_gone(server, name, restore=False)
-        blobs = Blobs(server.store, name.entity)
+        blobs = _blobs(server, caller, name)
         try:
             here = blobs.add(sha256, offset, size, [body])
         except RemoteRefused as error:
             raise Problem(error.status, error.code, error.message) from error
         if here >= size:
-            link_files(run, blobs, only=sha256)
+            link_files(run, blobs, (sha256,))
         return here
 
     here = await run_in_threadpool(take)
     return JSONResponse({"offset": here, "complete": here >= size})
+
+
+def _blobs(server: Server, caller: Caller, name: RunName) -> Blobs:
+    """The contents that a caller need not send: the entity's, else those that it has sent itself.
+
+    Who knows a hash does not have the content. So what others have sent is shared with those only
+    who may read all of the entity.
+    """
+    is_shared = server.access.may_write_everywhere(caller, name.entity)
+    return Blobs(server.store, name.entity, None if is_shared else caller.user)
 
 
 # -- requests ----------------------------------------------------------------------------------

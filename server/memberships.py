@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from store.errors import UsageError
-from store.paths import encode_name
+from store.names import encode_name
 from store.server.accounts_db import AccountsDatabase
 from store.server.problems import Problem
 from store.server.records import (

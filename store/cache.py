@@ -10,24 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
-import stat
-import sys
-import tempfile
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from store.disk import file_system
+from store.host import cache_folders
 from store.outline import MetricKey, RunLine, WriterLine
 from store.paths import StoreFolder
 
-LOCAL: Final = frozenset(
-    "ext2 ext3 ext4 xfs btrfs zfs bcachefs f2fs overlay tmpfs ramfs apfs hfs ntfs ntfs3 vfat exfat"
-    " jfs reiserfs".split()
-)
 BUSY_SECONDS: Final = 10.0
 MEANING: Final = 2
 """To be raised when columns stay but their meaning changes."""
@@ -62,29 +53,10 @@ CHILDREN: Final = {
 }
 
 
-def cache_folders() -> Iterator[Path]:
-    """The folders that may hold catalogues, best first, each there, local and writable."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for base, name in (
-        (os.environ.get("STORE_CACHE"), ""),
-        (home, "runstore"),
-        (os.environ.get("XDG_RUNTIME_DIR"), "runstore"),
-    ):
-        if base and os.path.isabs(base) and _usable(folder := Path(base, name)):
-            yield folder
-    private = Path(tempfile.gettempdir(), f"runstore-{_user()}")
-    if _usable(private) and _is_private(private):
-        yield private
-
-
 def cache_file(store: StoreFolder) -> Path | None:
     """Where the catalogue of `store` belongs; None when there is no place for it."""
     folder = next(cache_folders(), None)
-    if folder is None:
-        return None
-    place = os.fsencode(os.path.realpath(store.path))
-    name = blake2b(store.id.encode() + b"\0" + place, digest_size=8).hexdigest()
-    return folder / f"{re.sub('[^0-9a-z]', '', store.id.lower())[:12]}-{name}.{FORM}.db"
+    return None if folder is None else folder / f"{store.place}.{FORM}.db"
 
 
 def open_cache(path: Path | None) -> sqlite3.Connection:
@@ -125,26 +97,3 @@ def remove_cache(path: Path) -> None:
     for ending in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
             os.unlink(f"{path}{ending}")
-
-
-def _usable(folder: Path) -> bool:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        return False
-    # Only Linux says what a disk is; elsewhere a cache folder is taken to be local.
-    is_local = file_system(folder) in LOCAL or not sys.platform.startswith("linux")
-    return is_local and os.access(folder, os.W_OK | os.X_OK)
-
-
-def _is_private(folder: Path) -> bool:
-    """Whether the folder is this user's alone: anybody may have made it in a shared /tmp."""
-    if not hasattr(os, "getuid"):
-        return True
-    status = folder.lstat()
-    mode = stat.S_IMODE(status.st_mode)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not mode & 0o077
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from store.cache import CHILDREN, cache_file, open_cache, remove_cache
-from store.database import RunDatabase, Source
+from store.database import Source
 from store.errors import RunNotFound, StoreError, StoreLocked
 from store.fold import fold
 from store.locks import run_lock
@@ -35,8 +35,9 @@ from store.scan import (
     scan_run,
     scan_store,
     size_of,
-    spilled_runs,
 )
+from store.snapshots import open_database
+from store.spills import spilled_runs
 
 WAIT_SECONDS: Final = 2.0
 LINES: Final = 100
@@ -138,7 +139,7 @@ class Catalogue:
 
     def is_current(self, line: RunLine) -> bool:
         """Whether a refresh would certainly leave `line` as it is; cheap for ended runs only."""
-        seen = scan_run(os.path.join(self.store.path, line.key)) if line.marks is None else None
+        seen = scan_run(self._folder(line.key)) if line.marks is None else None
         return seen is not None and seen.stamp == line.stamp
 
     def _lines(self, condition: str, *parameters: object) -> list[RunLine]:
@@ -208,7 +209,7 @@ class Catalogue:
     def _scan(self, only: str | None) -> Iterable[tuple[str, Seen]]:
         if only is None:
             return scan_store(self.store)
-        seen = scan_run(os.path.join(self.store.path, only))
+        seen = scan_run(self._folder(only))
         return [(only, seen)] if seen is not None else []
 
     def _is_same(self, key: str, before: _Known, seen: Seen) -> bool:
@@ -217,7 +218,7 @@ class Catalogue:
         return before.marks is None or is_quiet(self._folder(key), json.loads(before.marks))
 
     def _folder(self, key: str) -> RunFolder:
-        return RunFolder(self.store.path / key, self.store.id)
+        return self.store.run_of(key)
 
     def _look(self, run: RunFolder, seen: Seen, wait: float) -> tuple[Outline, bool]:
         """Fold and read a run; the flag says that it could not be folded.
@@ -229,7 +230,7 @@ class Catalogue:
         moment = time.time_ns()
         problem: Exception | None = None
         try:
-            if run.segments():
+            if run.is_unfolded():
                 try:
                     return self._fold_and_read(run, wait), False
                 except (StoreLocked, OSError, sqlite3.OperationalError) as error:
@@ -252,14 +253,14 @@ class Catalogue:
         try:
             with run_lock(run.lock).hold(left) as waited:
                 self._waited += waited
-                database = RunDatabase(run.database)
+                database = open_database(run)
                 try:
                     fold(run, timeout=left, database=database)
                     outline = self._read(database.connection, run)
                 finally:
                     database.close()
                 # Nobody else writes under the lock: this stamp is that of what was read.
-                seen = scan_run(os.fspath(run.path))
+                seen = scan_run(run)
         except StoreLocked as error:
             self._waited += error.waited
             raise

@@ -9,6 +9,7 @@ aside or is left over, as after any crash. `repair` mends what can be mended fro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterator
@@ -20,9 +21,13 @@ from store.database import RunDatabase, Source
 from store.errors import StoreError, StoreLocked
 from store.fold import fold
 from store.jsontext import from_json
-from store.locks import life_of, run_lock
-from store.paths import RunFolder, StoreFolder, spill_folders
+from store.locks import run_lock
+from store.ownership import is_written, writer_life
+from store.paths import RunFolder, StoreFolder
+from store.publish import publish
 from store.row import DIGEST_START, Kind, next_digest
+from store.snapshots import forget_home, newest_snapshot, open_database, reading_snapshot
+from store.spills import spill_folders
 
 LOCK_SECONDS: Final = 30.0
 
@@ -61,7 +66,7 @@ def _check_run(run: RunFolder, repair: bool) -> Iterator[_Found]:
         yield from _damaged(run, f"cannot be folded: {error}", repair)
         return
     with run_lock(run.lock).hold(LOCK_SECONDS):
-        database = RunDatabase(run.database)
+        database = open_database(run)
         try:
             damage = database.execute("PRAGMA integrity_check").fetchall()
             if damage != [("ok",)]:
@@ -71,16 +76,26 @@ def _check_run(run: RunFolder, repair: bool) -> Iterator[_Found]:
             yield from _check_tables(database, repair)
             yield from _check_journals(run, database)
             yield from _check_files(run, database)
+            if run.is_shared:
+                yield from _check_snapshot(run)
         except sqlite3.DatabaseError as error:
             database.close()
             yield from _damaged(run, f"cannot be read: {error}", repair)
         finally:
             database.close()
+    if run.is_shared and not is_written(run):
+        with contextlib.suppress(StoreError, OSError):  # not ours to write to, or no hard links
+            publish(run)
 
 
 def _damaged(run: RunFolder, text: str, repair: bool) -> Iterator[_Found]:
     if not repair:
         yield text, "problem", False
+        return
+    if run.is_shared:
+        with run_lock(run.lock).hold(LOCK_SECONDS):
+            forget_home(run)
+        yield f"{text}; it is only a cache and will be made anew", "problem", True
         return
     try:
         with run_lock(run.lock).hold(LOCK_SECONDS):
@@ -141,7 +156,7 @@ def _check_journals(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:
     listed = run.segments()
     for uuid, segments in listed.items():
         source = database.source(uuid)
-        life = life_of(run.own(uuid))
+        life = writer_life(run, uuid)
         if source is None:
             yield f"journal {uuid[:8]} holds no row yet ({life})", "note", False
         elif life == "dead" or source.ended:
@@ -152,6 +167,20 @@ def _check_journals(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:
     for folder in spill_folders(run):
         if not folder.is_dir():
             yield f"the spill folder {folder} is gone", "problem", False
+
+
+def _check_snapshot(run: RunFolder) -> Iterator[_Found]:
+    found = newest_snapshot(run)
+    if found is None:
+        return
+    try:
+        with reading_snapshot(found.path) as connection:
+            damage = connection.execute("PRAGMA integrity_check").fetchall()
+    except (StoreError, OSError) as error:
+        yield f"the snapshot {found.path.name} cannot be read: {error}", "problem", False
+        return
+    if damage != [("ok",)]:
+        yield f"SQLite finds damage in {found.path.name}: {damage[0][0]}", "problem", False
 
 
 def _check_files(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:

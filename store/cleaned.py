@@ -7,12 +7,13 @@ What stays is enough to list such a run, to fetch it again, and to go on with it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from store.paths import RunFolder, StoreFolder, decode_name
+from store.names import decode_name
+from store.paths import RunFolder, StoreFolder
+from store.settings_sources import replace_file
 
 FOLDER: Final = ".cleaned"
 
@@ -42,12 +43,7 @@ def note_cleaned(run: RunFolder, cleaned: Cleaned) -> None:
 
     file = _file(run)
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.{os.urandom(4).hex()}")
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(cleaned._asdict(), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, file)
+    replace_file(file, json.dumps(cleaned._asdict()).encode(), private=False)
 
 
 def read_cleaned(run: RunFolder) -> Cleaned | None:

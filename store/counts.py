@@ -7,24 +7,21 @@ journal that is folded while its frames are counted is counted as folded or not,
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from store import journal
 from store.errors import StoreError
 from store.jsontext import from_json
-from store.locks import NOTE_BYTES, Life, life_of
+from store.ownership import Life, read_note, writer_life
 from store.reading import reading
 
 if TYPE_CHECKING:
     from store.outline import RunLine
     from store.paths import RunFolder
 
-_COUNTS: Final = re.compile(rb'"(waiting|dropped)": (\d+)')
 UNKNOWN: Final = "nobody can tell whether its writer lives"
 
 
@@ -87,29 +84,14 @@ def read_notes(run: RunFolder) -> Iterator[Note]:
     """The notes of the writers that have a journal."""
     segments = run.segments()
     for uuid in sorted(segments):
-        path = run.own(uuid)
-        facts = _read_note(path)
+        facts = read_note(run.own(uuid))
         yield Note(
             uuid,
-            life_of(path),
+            writer_life(run, uuid),
             _count(facts.get("waiting")),
             _count(facts.get("dropped")),
             str(facts.get("trouble") or ""),
         )
-
-
-def _read_note(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            text = file.read(NOTE_BYTES)
-    except OSError:
-        return {}
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        # Cut off at its end: the counts stand first.
-        return {key.decode(): int(count) for key, count in _COUNTS.findall(text)}
-    return facts if isinstance(facts, dict) else {}
 
 
 def _count(value: object) -> int:

@@ -218,8 +218,8 @@ class RunDatabase:
             raise SequenceGap(uuid, source.position + 1, number)
         self._absorber.reject(source.id, source.digest, number, frame, reason, digest)
 
-    def end_sources(self, uuids: Iterable[str]) -> None:
-        """Mark journals as absorbed to their end, for good: the tombstone of an unlinked file."""
+    def end_sources(self, uuids: Iterable[str], *, ended: bool = True) -> None:
+        """Mark journals as absorbed to their end: the tombstone of an unlinked file."""
         self.connection.executemany(
-            "UPDATE source SET ended = 1 WHERE uuid = ?", [(uuid,) for uuid in uuids]
+            "UPDATE source SET ended = ? WHERE uuid = ?", [(ended, uuid) for uuid in uuids]
         )

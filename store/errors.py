@@ -9,6 +9,8 @@
       StoreLocked     (TimeoutError) somebody else held a lock for too long
       StoreCorrupt                  a file is damaged, or is not what its name says
       SchemaTooNew                  written by a newer Runstore than this one
+      WrongMode                     a store in local mode on a disk that other hosts write to
+      NoCacheFolder                 a store in shared mode, and no local disk for its databases
       SequenceGap                   rows of a source do not follow on those that are here
       NotAllowed      (PermissionError) no right to do it
         NotSignedIn                 no key, or one that the server does not know (any more)
@@ -133,6 +135,30 @@ class SchemaTooNew(StoreError):
         self.path = path
         self.found = found
         self.known = known
+
+
+class WrongMode(StoreError):
+    """The store at `path` is in local mode, but on a file system that hosts may share."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(
+            f"{path} is a store for one host, but lies on a disk of type {kind}, which other hosts "
+            "may write to: its databases are left alone",
+            hint="`store config --mode shared` makes it safe there; `store check --disk` says more",
+        )
+        self.path = path
+        self.kind = kind
+
+
+class NoCacheFolder(StoreError):
+    """The store at `path` is shared, and this host has no folder for its databases."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is shared between hosts, and this one has no local disk for its databases",
+            hint="name a folder on a local disk with STORE_CACHE",
+        )
+        self.path = path
 
 
 class SequenceGap(StoreError):

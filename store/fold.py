@@ -4,11 +4,12 @@ Whoever wants to know folds: the writer's background thread, `finish`, and every
 journals included. A fold starts at the bookmark that the last one left (in the same transaction
 as the rows), so it can be killed anywhere and repeated by anybody.
 
-A segment is unlinked only after a commit that is on the disk itself holds all of it, and only
-when no row can follow in it: a later segment exists, its writer ended (END row), or is dead and
-its `.own` was taken. Journals first, then `.own`. The source's row stays as a tombstone, for
-after a power cut the file may be back. In a live journal bytes that are no frame mean wait; in a
-dead one they become a stub.
+In local mode a segment is unlinked only after a commit that is on the disk itself holds all of
+it, and only when no row can follow in it: a later segment exists, its writer ended (END row), or
+is dead and its `.own` was taken. Journals first, then `.own`. The source's row stays as a
+tombstone, for after a power cut the file may be back. In a live journal bytes that are no frame
+mean wait; in a dead one they become a stub. In shared mode each host folds for itself, what is
+missing in a journal may still be on its way, and only `store.publish` removes anything.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from store import journal
+from store.carry import carry
 from store.database import RunDatabase, Source
 from store.errors import SequenceGap
-from store.locks import adopted, let_fork, life_of, no_fork, run_lock
-from store.paths import RunFolder, drop_spill_folders
+from store.locks import let_fork, no_fork, run_lock
+from store.ownership import adopted, is_dead_here, life_of
+from store.paths import RunFolder
 from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
+from store.snapshots import catch_up, open_database
+from store.spills import drop_spill_folders
 
 FOLD_BYTES: Final = 4 * 2**20
 """Journal bytes in one transaction."""
@@ -47,8 +52,11 @@ def fold(
     timeout: float,
     durable: bool = False,
     database: RunDatabase | None = None,
+    adopt: frozenset[str] = frozenset(),
 ) -> Folded:
     """Fold every journal of `run`; with `durable` all of it is on the disk afterwards.
+
+    `adopt` are writers of other hosts that somebody says are dead.
 
     Raises:
         StoreLocked: run.lock was not to be had within `timeout` seconds.
@@ -56,13 +64,14 @@ def fold(
         OSError, sqlite3.OperationalError: the disk is full, or not ours to write to.
     """
     with run_lock(run.lock).hold(timeout) as waited, no_fork:
-        if database is not None:
-            return _fold_all(run, database, durable)._replace(waited=waited)
-        opened = RunDatabase(run.database)
+        opened = open_database(run) if database is None else database
         try:
+            if run.is_shared:
+                return _fold_shared(run, opened, adopt)._replace(waited=waited)
             return _fold_all(run, opened, durable)._replace(waited=waited)
         finally:
-            opened.close()
+            if database is None:
+                opened.close()
 
 
 def _fold_all(run: RunFolder, database: RunDatabase, durable: bool) -> Folded:
@@ -96,6 +105,33 @@ def _fold_all(run: RunFolder, database: RunDatabase, durable: bool) -> Folded:
     return Folded(rows, 0.0, takeovers)
 
 
+def _fold_shared(run: RunFolder, database: RunDatabase, adopt: frozenset[str]) -> Folded:
+    """Follow the snapshots, then the journals. Nothing on the share is changed."""
+    with contextlib.suppress(OSError):  # the share is not ours to write to, or takes nothing
+        carry(run)
+    rows, takeovers = catch_up(run, database), 0
+    done: list[str] = []
+    revived: list[str] = []
+    with contextlib.ExitStack() as adoptions:
+        for uuid, listed in run.segments().items():
+            own = run.own(uuid)
+            dead = uuid in adopt or (is_dead_here(own) and adoptions.enter_context(adopted(own)))
+            segments = run.segments().get(uuid, listed) if dead else listed
+            folding = _Folding(database, uuid, segments, patient=not dead)
+            rows += folding.run(dead)
+            if folding.complete and (dead or folding.ended):
+                done.append(uuid)
+                takeovers += not folding.ended
+            elif not folding.ended:
+                revived.append(uuid)
+        ended = {source.uuid for source in database.sources() if source.ended}
+        if not ended.issuperset(done) or not ended.isdisjoint(revived):
+            with database.transaction():
+                database.end_sources(done)
+                database.end_sources(revived, ended=False)
+    return Folded(rows, 0.0, takeovers)
+
+
 def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
     """Remove the `.own` of writers that died before their first journal existed."""
     journals = run.segments()
@@ -113,12 +149,23 @@ def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
 
 
 class _Folding:
-    """One source's journal on its way into the database."""
+    """One source's journal on its way into the database.
 
-    def __init__(self, database: RunDatabase, uuid: str, segments: list[tuple[int, Path]]) -> None:
+    With `patient`, what is damaged or missing may still be on its way from another host.
+    """
+
+    def __init__(
+        self,
+        database: RunDatabase,
+        uuid: str,
+        segments: list[tuple[int, Path]],
+        *,
+        patient: bool = False,
+    ) -> None:
         self._db = database
         self._uuid = uuid
         self._segments = segments
+        self._patient = patient
         self._at = 0
         self.ended = False
         self.complete = False
@@ -135,14 +182,19 @@ class _Folding:
         for index, (number, path) in enumerate(self._segments):
             if number < at:
                 continue
-            if number > at + 1:
+            if number > at + 1 and not self._patient:
                 # A segment in between lies on another host's spill disk: wait for that host.
                 return self._end(start)
             self._at = number
             # Once a later segment exists nothing more is written to this one.
-            final = dead or index < len(self._segments) - 1
-            with contextlib.suppress(FileNotFoundError):
+            final = not self._patient and (dead or index < len(self._segments) - 1)
+            try:
                 self._read(number, path, offset if number == at else 0, final)
+            except FileNotFoundError:
+                pass
+            except SequenceGap:
+                # Rows before these have not come through yet.
+                return self._end(start)
             at = number
         self.complete = True
         return self._end(start)
@@ -151,8 +203,10 @@ class _Folding:
         source = self._db.source(self._uuid)
         if source is None:
             return 0
-        self.ended = bool(source.ended) or self._has_end(source)
-        return source.position - start
+        new = source.position - start
+        # A writer that was taken for dead, and came back, is over again only with its END.
+        self.ended = self._has_end(source) or (bool(source.ended) and not (self._patient and new))
+        return new
 
     def _has_end(self, source: Source) -> bool:
         (kind,) = self._db.execute(
@@ -182,6 +236,8 @@ class _Folding:
         try:
             self._db.absorb(self._uuid, rows, payloads=payloads, bookmark=bookmark)
         except SequenceGap:
+            if self._patient:
+                raise
             self._absorb_uneven(rows, payloads, bookmark)
 
     def _absorb_uneven(

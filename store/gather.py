@@ -234,7 +234,7 @@ class Gather:
 
     def _fetch_run(self, run: str, wants: list[_Want]) -> None:
         database = self._catalogue.connection
-        with self._attached(RunFolder(self._catalogue.store.path / run)):
+        with self._attached(self._catalogue.store.run_of(run)):
             for want in wants:
                 place = want.place
                 database.execute(

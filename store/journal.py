@@ -64,8 +64,8 @@ class Journal(Protocol):
         """
         ...
 
-    def sync(self) -> None:
-        """Put every frame on the disk itself."""
+    def syncing(self) -> Callable[[], None]:
+        """A call that puts every frame of now on the disk itself, slowly, and needs no lock."""
         ...
 
     def close(self, *, trim: bool) -> None:
@@ -152,8 +152,8 @@ class MappedJournal:
         else:
             window.close()
 
-    def sync(self) -> None:
-        os.fdatasync(self._fd)
+    def syncing(self) -> Callable[[], None]:
+        return _syncing(self._fd)
 
     def close(self, *, trim: bool) -> None:
         self._window.close()
@@ -228,11 +228,45 @@ class AppendJournal:
     def prepare(self) -> Callable[[], Callable[[], None]] | None:
         return None
 
-    def sync(self) -> None:
-        getattr(os, "fdatasync", os.fsync)(self._fd)
+    def syncing(self) -> Callable[[], None]:
+        return _syncing(self._fd)
+
+    def is_gone(self) -> bool:
+        """Whether somebody has removed the file."""
+        try:
+            return os.fstat(self._fd).st_nlink == 0
+        except OSError as error:
+            return error.errno == errno.ESTALE
+
+    def restore(self) -> None:
+        """Put a file that was removed back, as it was. OSError: not to be had any more."""
+        content = os.pread(self._fd, self.end, 0)
+        fd = _create(self.path)
+        try:
+            os.write(fd, content)
+            os.fsync(fd)
+        except BaseException:
+            os.close(fd)
+            self.path.unlink()
+            raise
+        old, self._fd = self._fd, fd
+        os.close(old)
 
     def close(self, *, trim: bool) -> None:  # noqa: ARG002 - nothing was allocated ahead
         os.close(self._fd)
+
+
+def _syncing(fd: int) -> Callable[[], None]:
+    # The journal may be closed meanwhile, and its number given to another file.
+    copy = os.dup(fd)
+
+    def sync() -> None:
+        try:
+            getattr(os, "fdatasync", os.fsync)(copy)
+        finally:
+            os.close(copy)
+
+    return sync
 
 
 def is_foreign(error: OSError) -> bool:

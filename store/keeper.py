@@ -12,7 +12,6 @@ first row.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging  # noqa: F401 - registers for fork before we do: see before_fork
 import os
 import threading
@@ -28,6 +27,7 @@ from store.writer import Writer
 if TYPE_CHECKING:
     from store.database import RunDatabase
     from store.fold import Folded
+    from store.share import Share
 
 TICK_SECONDS: Final = 0.5
 FINISH_SECONDS: Final = 30.0
@@ -49,9 +49,18 @@ class Tended:
         self._folded = 0
         self._fold_due = 0.0
         self._wanted = False
-        self._noted = ""
+        self._noted: dict[str, object] = {}
         self._told: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._share = self._make_share()
+
+    def _make_share(self) -> Share | None:
+        """What takes the place of folding on a shared disk."""
+        if not self.writer.run.is_shared:
+            return None
+        from store.share import Share
+
+        return Share(self.writer)
 
     def tend(self, now: float) -> None:
         """One round of the thread."""
@@ -59,6 +68,8 @@ class Tended:
         writer.prepare()
         writer.retry_waiting()
         self._tell_refused()
+        if self._share is not None:
+            self.trouble = self._share.tend(now)
         self.note()
         if self._wanted or (writer.number > self._folded and now >= self._fold_due):
             self._wanted = False
@@ -72,7 +83,7 @@ class Tended:
 
     def fold(self, timeout: float, *, durable: bool = False) -> Folded | None:
         """Fold the run with the connection that is kept for it; None when that was not possible."""
-        if not self._may_fold:
+        if not self._may_fold or self._share is not None:
             return None
         with locks.no_fork:
             import sqlite3
@@ -98,15 +109,18 @@ class Tended:
         self.trouble = None
         return done
 
-    def note(self, trouble: str | None = None) -> None:
-        """Say in `.own` what is at risk, when it has changed."""
+    def note(self, trouble: str | None = None, *, ended: bool = False) -> None:
+        """Say in `.own` what is at risk, or that nothing will follow, when it has changed."""
         writer = self.writer
-        facts = {"waiting": writer.waiting, "dropped": writer.dropped}
+        facts: dict[str, object] = {"waiting": writer.waiting, "dropped": writer.dropped}
+        if ended:
+            facts["ended"] = True
         said = (trouble or self.trouble or "")[:120]
-        text = json.dumps(facts | {"trouble": said} if said else facts)
-        if text != self._noted:
-            self._noted = text
-            writer.note(text)
+        if said:
+            facts["trouble"] = said
+        if facts != self._noted:
+            self._noted = facts
+            writer.note(facts)
 
     def _tell_refused(self) -> None:
         """Values that could not be kept are counted in the run itself."""
@@ -119,15 +133,21 @@ class Tended:
         """END, the last fold, and goodbye; True when every row is in the journal or database."""
         writer = self.writer
         self._tell_refused()
+        if self._share is not None:
+            self._share.before_end()
         complete = writer.end(data)
-        if writer.started and self.fold(FINISH_SECONDS, durable=True) is None:
+        if writer.started and self._share is not None:
+            self.trouble = self._share.finish()
+        elif writer.started and self.fold(FINISH_SECONDS, durable=True) is None:
             try:
                 writer.sync()
             except OSError as error:
                 self.trouble = f"not safe against a power cut: {error}"
-        self.note()
+        self.note(ended=complete)
         self._close_database()
         writer.release()
+        if writer.started and self._share is not None:
+            self._share.tidy()
         return complete
 
     def _close_database(self) -> None:
@@ -155,6 +175,7 @@ class Tended:
         self._folded = 0
         self._told = {}
         self._lock = threading.Lock()
+        self._share = self._make_share()
         self.trouble = None
 
 

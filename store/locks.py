@@ -1,44 +1,32 @@
-"""The locks: who may change a run's database, and which writers live.
+"""The locks: who may change a run's database, and when a process may fork.
 
 `run.lock` (filelock) is held for every write to, and checkpoint of, a run's database. It is one
 object per path and process, paired with a thread lock, because a FileLock that is held by one
 thread lets the process's other threads in as well.
 
-`<uuid>.own` is flock'd by a writer before its first journal exists, and for as long as it lives:
-the kernel lets go of it with the process. Looking takes the lock shared and at once gives it
-back; only the adoption of a dead writer's journal takes it exclusively. Where files cannot be
-locked the answer is "unknown", and nobody's journal is removed on that word.
-
-Order: thread lock, run.lock, no_fork, .own. Nothing waits for a second run.lock while it holds one.
+Order: thread lock, run.lock, no_fork, .own (see `store.ownership`). Nothing waits for a second
+run.lock while it holds one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from store.errors import StoreLocked
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-    from store.paths import RunFolder
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: every writer's state is "unknown" there
-    fcntl = None  # type: ignore[assignment]
 
 POLL_SECONDS: Final = 0.005
 """filelock's own 0.05 s starves the least lucky of several processes."""
-Life = Literal["alive", "dead", "unknown"]
 
 no_fork = threading.RLock()
 """Held by threads that import late or work in SQLite, and by fork: a child would inherit a module
@@ -180,106 +168,3 @@ def after_fork(*, in_child: bool) -> None:
         no_fork.release()
     elif in_child:
         no_fork._at_fork_reinit()  # type: ignore[attr-defined]
-
-
-class Ownership:
-    """The writer's side of `<uuid>.own`."""
-
-    def __init__(self, path: Path) -> None:
-        """Create and lock the file. It bears its name only once it is locked and has its room."""
-        self.path = path
-        unnamed = path.with_suffix(".owning")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.open(unnamed, flags, 0o666)
-        try:
-            os.write(self._fd, b" " * NOTE_BYTES)
-            if fcntl is not None:
-                with contextlib.suppress(OSError):
-                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(unnamed, path)
-        except BaseException:
-            os.close(self._fd)
-            unnamed.unlink(missing_ok=True)
-            raise
-
-    def note(self, text: bytes) -> None:
-        """Replace the file's content, which a full disk does not refuse for one block."""
-        with contextlib.suppress(OSError):
-            os.pwrite(self._fd, text[:NOTE_BYTES].ljust(NOTE_BYTES), 0)
-
-    def release(self) -> None:
-        """Let go of the lock, also for children that a fork left with a copy of the descriptor."""
-        _unlock(self._fd)
-        os.close(self._fd)
-
-    def abandon(self) -> None:
-        """In a forked child: close the inherited descriptor; the lock stays the parent's."""
-        os.close(self._fd)
-
-
-NOTE_BYTES: Final = 256
-
-
-def life_of(path: Path) -> Life:
-    """Whether the writer that owns `path` lives."""
-    try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    except OSError:
-        return "unknown"
-    try:
-        if not _try_lock(fd, exclusive=False):
-            return "alive"
-    except OSError:
-        return "unknown"
-    else:
-        _unlock(fd)
-        return "dead"
-    finally:
-        os.close(fd)
-
-
-def is_written(run: RunFolder) -> bool:
-    """Whether a writer of `run` is known to live."""
-    return any(life_of(run.own(uuid)) == "alive" for uuid in run.owned())
-
-
-@contextlib.contextmanager
-def adopted(path: Path) -> Iterator[bool]:
-    """Hold a dead writer's `.own` exclusively; gives False when it cannot be had."""
-    try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-    except OSError:
-        yield False
-        return
-    try:
-        try:
-            held = _try_lock(fd, exclusive=True)
-        except OSError:
-            held = False
-        try:
-            yield held
-        finally:
-            if held:
-                _unlock(fd)
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int, *, exclusive: bool) -> bool:
-    if fcntl is None:
-        raise OSError(errno.ENOSYS, "no flock")
-    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN):
-            return False
-        raise
-    return True
-
-
-def _unlock(fd: int) -> None:
-    # By hand: closing does not unlock while a child that was forked meanwhile has a copy.
-    if fcntl is not None:
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_UN)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from store.database import Source
 from store.jsontext import from_json, to_json
-from store.locks import Life
+from store.ownership import Life
 from store.paths import RunFolder
 from store.row import Kind
-from store.state import run_state, writer_state
+from store.state import EDITOR, run_state, writer_state
 from store.summarize import Definitions, summary_values
 
 
@@ -165,7 +165,8 @@ def damaged_line(run: RunFolder, error: str) -> RunLine:
     return RunLine(**values)
 
 
-def _moments(sources: list[Source], state: str) -> dict[str, Any]:
+def _moments(everybody: list[Source], state: str) -> dict[str, Any]:
+    sources = [source for source in everybody if source.parent != EDITOR]
     opened = [s.opened if s.opened is not None else s.latest for s in sources]
     latest = max((s.latest for s in sources if s.latest is not None), default=None)
     return {

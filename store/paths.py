@@ -2,10 +2,14 @@
 
     <store>/store.json, .gitignore, settings.toml
     <store>/<entity>/<project>/<run id>/journals/<uuid>.<n>.journal, <uuid>.own
-    <store>/<entity>/<project>/<run id>/run.db, run.lock, files/
+    <store>/<entity>/<project>/<run id>/files/
 
-A name becomes one path component: everything but a-z 0-9 . _ - is percent-encoded (RFC 3986),
-capital letters included, so that no two names meet on a disk that folds case.
+A run has a *home*, where this host keeps its database, under its lock. In local mode that is the
+run's own folder. In shared mode other hosts write to the store as well: there the home is in this
+host's cache, and the run's folder holds, beside the journals, only files that never change:
+
+    <cache>/<store>.runs/<entity>/<project>/<run id>/run.db, run.lock
+    <store>/<entity>/<project>/<run id>/run.<n>.db, run.db      see store.snapshots
 """
 
 from __future__ import annotations
@@ -13,88 +17,76 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from store.errors import RunNotFound, StoreCorrupt, StoreNotFound, UsageError
+from store.disk import LOCAL, Mode, detect_mode, file_system
+from store.errors import (
+    NoCacheFolder,
+    RunNotFound,
+    StoreCorrupt,
+    StoreNotFound,
+    UsageError,
+    WrongMode,
+)
+from store.host import cache_folders
+from store.names import decode_name, encode_name
+from store.spills import spill_folders
 
 STORE_NAME: Final = ".store"
 FORMAT: Final = 1
-MAX_NAME_BYTES: Final = 128
 BLOBS: Final = ".blobs"
-_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
-_RESERVED: Final = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
-)
-
-
-def encode_name(name: str, what: str = "name") -> str:
-    """The path component for an entity, project or run id.
-
-    Raises:
-        UsageError: empty, longer than 128 bytes or not Unicode text; `what` is named.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise UsageError(f"{what} must be a text that is not empty, not {name!r}")
-    try:
-        raw = name.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} {name!r} is not valid Unicode") from error
-    if len(raw) > MAX_NAME_BYTES:
-        raise UsageError(f"{what} is longer than {MAX_NAME_BYTES} bytes: {name[:40]!r}...")
-    coded = "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in raw)
-    # A leading dot hides, a trailing one is dropped by Windows, and some stems are devices there.
-    if coded[0] == "." or coded.split(".", 1)[0] in _RESERVED:
-        coded = f"%{raw[0]:02X}{coded[1:]}"
-    if coded[-1] == ".":
-        coded = coded[:-1] + "%2E"
-    if len(coded) > 250:
-        raise UsageError(f"{what} is too long once it is made safe for disks: {name[:40]!r}...")
-    return coded
-
-
-def decode_name(component: str) -> str:
-    """Reverse `encode_name`; a component that it never made comes back as it is."""
-    head, *coded = component.split("%")
-    if not coded:
-        return component
-    try:
-        raw = head.encode() + b"".join(
-            bytes([int(part[:2], 16)]) + part[2:].encode() for part in coded
-        )
-        name = raw.decode()
-        return name if encode_name(name) == component else component
-    except (ValueError, UsageError):
-        return component
 
 
 class RunFolder:
-    """One run's folder: its identity and its paths."""
+    """One run's folder: its identity and its paths. Without a store it is in local mode."""
 
-    __slots__ = ("entity", "id", "path", "project", "store_id")
+    __slots__ = ("entity", "id", "path", "project", "store")
 
-    def __init__(self, path: Path, store_id: str = "") -> None:
+    def __init__(self, path: Path, store: StoreFolder | None = None) -> None:
         self.path = path
         self.id = decode_name(path.name)
         self.project = decode_name(path.parent.name)
         self.entity = decode_name(path.parent.parent.name)
-        self.store_id = store_id
+        self.store = store
 
     def __repr__(self) -> str:
         return f"RunFolder({os.fspath(self.path)!r})"
 
     @property
-    def journals(self) -> Path:
-        return self.path / "journals"
+    def store_id(self) -> str:
+        return self.store.id if self.store is not None else ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts may write to the run as well."""
+        return self.store is not None and self.store.is_shared
+
+    @property
+    def home(self) -> Path:
+        """Where this host's database of the run lies: the one place that decides it.
+
+        Raises:
+            WrongMode: the store is in local mode, but not on a disk of this host's own.
+            NoCacheFolder: it is in shared mode, and this host has no folder for caches.
+        """
+        if self.store is None:
+            return self.path
+        homes = self.store.homes
+        return self.path if homes is None else homes.joinpath(*self.path.parts[-3:])
 
     @property
     def database(self) -> Path:
-        """Where this host's database of the run lies: the one place that decides it."""
-        return self.path / "run.db"
+        return self.home / "run.db"
 
     @property
     def lock(self) -> Path:
-        return self.path / "run.lock"
+        return self.home / "run.lock"
+
+    @property
+    def journals(self) -> Path:
+        return self.path / "journals"
 
     @property
     def files(self) -> Path:
@@ -114,43 +106,69 @@ class RunFolder:
         return self.journals / f"{uuid}.{segment}.journal"
 
     def own(self, uuid: str) -> Path:
+        """The `.own` of a writer: beside its journals, which may be spilled."""
+        for folder in spill_folders(self) if self.is_shared else ():
+            if (folder / f"{uuid}.own").exists():
+                return folder / f"{uuid}.own"
         return self.journals / f"{uuid}.own"
 
     def exists(self) -> bool:
-        return self.database.exists() or self.journals.is_dir()
+        """Whether somebody has begun to write or to copy the run, on any host."""
+        try:
+            names = os.listdir(self.path)
+        except OSError:
+            return False
+        return any(name == "journals" or name.endswith(".db") for name in names)
 
     def segments(self) -> dict[str, list[tuple[int, Path]]]:
         """Every journal segment by writer uuid, in order; spilled ones included.
 
-        listdir and not exists(): on NFS a name that was looked for too early stays absent.
+        listdir and not exists(): on NFS a name that was looked for too early stays absent. Where a
+        spilled segment is being carried to the store, this is the spilled one: it has all rows.
         """
-        found: dict[str, list[tuple[int, Path]]] = {}
+        found: dict[str, dict[int, Path]] = {}
         for folder in [self.journals, *spill_folders(self)]:
-            try:
-                names = os.listdir(folder)
-            except OSError:
-                continue
-            for name in names:
-                stem, dot, ending = name.rpartition(".")
-                uuid, _, number = stem.partition(".")
-                if dot and ending == "journal" and number.isdigit():
-                    found.setdefault(uuid, []).append((int(number), folder / name))
-        for segments in found.values():
-            segments.sort()
-        return found
+            for uuid, number, path in segments_in(folder):
+                found.setdefault(uuid, {})[number] = path
+        return {uuid: sorted(paths.items()) for uuid, paths in found.items()}
+
+    def is_unfolded(self) -> bool:
+        """Whether rows may lie outside this host's database: in journals, or in a snapshot."""
+        return self.is_shared or bool(self.segments())
 
     def owned(self) -> set[str]:
         """The uuids that have an `.own` file."""
-        try:
-            return {n[:-4] for n in os.listdir(self.journals) if n.endswith(".own")}
-        except OSError:
-            return set()
+        return {
+            name[:-4]
+            for folder in [self.journals, *(spill_folders(self) if self.is_shared else ())]
+            for name in _listed(folder)
+            if name.endswith(".own")
+        }
+
+
+def segments_in(folder: Path) -> Iterator[tuple[str, int, Path]]:
+    """(writer uuid, number, path) of the journal segments in `folder`."""
+    for name in _listed(folder):
+        stem, dot, ending = name.rpartition(".")
+        uuid, _, number = stem.partition(".")
+        if dot and ending == "journal" and number.isdigit():
+            yield uuid, int(number), folder / name
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 class _Record(NamedTuple):
+    """What store.json says. `forced`: somebody said the mode, whatever the disk looks like."""
+
     id: str
     format: int
     mode: str
+    forced: bool
 
 
 class StoreFolder:
@@ -171,6 +189,44 @@ class StoreFolder:
         return f"StoreFolder({os.fspath(self.path)!r})"
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other hosts may write to the store as well."""
+        return self.record.mode == "shared"
+
+    @cached_property
+    def is_misplaced(self) -> bool:
+        """Whether a store in local mode is found on a disk that other hosts may write to."""
+        return (
+            not (self.is_shared or self.record.forced)
+            and os.path.exists("/proc/self/mountinfo")
+            and file_system(self.path) not in LOCAL
+        )
+
+    @cached_property
+    def homes(self) -> Path | None:
+        """The folder of the runs' homes in this host's cache; None: each run's own folder.
+
+        Raises: see `RunFolder.home`.
+        """
+        if self.is_misplaced:
+            raise WrongMode(self.path, file_system(self.path))
+        if not self.is_shared:
+            return None
+        folder = next(cache_folders(), None)
+        if folder is None:
+            raise NoCacheFolder(self.path)
+        return folder / f"{self.place}.runs"
+
+    @cached_property
+    def place(self) -> str:
+        """A name for this store at this place of this host: copies of a folder share its id."""
+        from hashlib import blake2b
+
+        where = os.fsencode(os.path.realpath(self.path))
+        name = blake2b(self.id.encode() + b"\0" + where, digest_size=8).hexdigest()
+        return f"{''.join(c for c in self.id.lower() if c.isalnum())[:12]}-{name}"
+
+    @property
     def remotes(self) -> Path:
         """The file that lists the store's remotes, if it has any."""
         return self.path / "remotes.toml"
@@ -179,6 +235,10 @@ class StoreFolder:
     def has_remotes(self) -> bool:
         return self.remotes.exists()
 
+    def run_of(self, key: str) -> RunFolder:
+        """The folder of the run with the key `key`, whether it exists or not."""
+        return RunFolder(self.path.joinpath(*key.split("/")), self)
+
     def run(self, entity: str, project: str, run_id: str) -> RunFolder:
         """The folder of a run, whether it exists or not."""
         return RunFolder(
@@ -186,7 +246,7 @@ class StoreFolder:
             / encode_name(entity, "entity")
             / encode_name(project, "project")
             / encode_name(run_id, "run id"),
-            self.id,
+            self,
         )
 
     def run_at(self, path: Path) -> RunFolder:
@@ -202,14 +262,14 @@ class StoreFolder:
         folder = self.path.joinpath(*parts[:3])
         if len(parts) < 3 or not RunFolder(folder).exists():
             raise RunNotFound(os.fspath(path))
-        return RunFolder(folder, self.id)
+        return RunFolder(folder, self)
 
     def runs(self, entity: str | None = None, project: str | None = None) -> Iterator[RunFolder]:
         """Every run of the store, or those of an entity or a project."""
         for in_entity in _folders(self.path, encode_name(entity) if entity else None):
             for in_project in _folders(in_entity, encode_name(project) if project else None):
                 for folder in _folders(in_project, None):
-                    yield RunFolder(Path(folder), self.id)
+                    yield RunFolder(Path(folder), self)
 
     def count_runs(self, entity: str, project: str) -> int:
         try:
@@ -265,8 +325,10 @@ def open_store(start: Path | None = None, given: Path | None = None) -> StoreFol
     return StoreFolder(locate_store(start, given))
 
 
-def create_store(path: Path) -> StoreFolder:
+def create_store(path: Path, disk: Literal["auto"] | Mode = "auto") -> StoreFolder:
     """Open the store at `path`, making it first where there is none.
+
+    `disk` says in which mode a new one is to be; "auto": as `store.disk` finds.
 
     Raises:
         UsageError: the folder cannot be made.
@@ -274,7 +336,7 @@ def create_store(path: Path) -> StoreFolder:
     if not (path / "store.json").exists():
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _publish(path / "store.json", _new_record())
+            _publish(path / "store.json", _new_record(path, disk))
             _publish(path / ".gitignore", "*\n")
         except OSError as error:
             raise UsageError(
@@ -284,17 +346,29 @@ def create_store(path: Path) -> StoreFolder:
     return StoreFolder(path)
 
 
-def _new_record() -> str:
-    return f'{{"id": "{os.urandom(16).hex()}", "format": {FORMAT}, "mode": "local"}}\n'
+def _new_record(path: Path, disk: Literal["auto"] | Mode) -> str:
+    found = detect_mode(path)
+    mode = found if disk == "auto" else disk
+    return _record_text(_Record(os.urandom(16).hex(), FORMAT, mode, forced=mode != found))
+
+
+def _record_text(record: _Record) -> str:
+    forced = ', "forced": true' if record.forced else ""
+    return f'{{"id": "{record.id}", "format": {record.format}, "mode": "{record.mode}"{forced}}}\n'
+
+
+def change_mode(store: StoreFolder, mode: Mode) -> StoreFolder:
+    """Record another mode; `store.modes` has made the runs fit for it."""
+    forced = mode != detect_mode(store.path)
+    record = store.record._replace(mode=mode, forced=forced)
+    temporary = _write_beside(store.path / "store.json", _record_text(record))
+    os.replace(temporary, store.path / "store.json")
+    return StoreFolder(store.path)
 
 
 def _publish(path: Path, text: str) -> None:
     """Write a file that is whole or not there; the first of several writers wins."""
-    temporary = path.parent / f".store.{os.getpid()}.{os.urandom(4).hex()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    temporary = _write_beside(path, text)
     try:
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
@@ -305,13 +379,27 @@ def _publish(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _write_beside(path: Path, text: str) -> Path:
+    temporary = path.parent / f".store.{os.getpid()}.{os.urandom(4).hex()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
 def _read_record(path: Path) -> _Record:
     import json
 
     file = path / "store.json"
     try:
         fields = json.loads(file.read_bytes())
-        record = _Record(str(fields["id"]), int(fields["format"]), str(fields["mode"]))
+        record = _Record(
+            str(fields["id"]),
+            int(fields["format"]),
+            str(fields["mode"]),
+            bool(fields.get("forced", False)),
+        )
     except (FileNotFoundError, NotADirectoryError):
         raise StoreNotFound(path) from None
     except (ValueError, TypeError, KeyError) as error:
@@ -321,61 +409,6 @@ def _read_record(path: Path) -> _Record:
 
         raise SchemaTooNew(file, record.format, FORMAT)
     return record
-
-
-def host_name() -> str:
-    """This host's name, without the import that `platform` costs."""
-    if hasattr(os, "uname"):
-        return os.uname().nodename
-    import platform
-
-    return platform.node()
-
-
-def state_folder() -> Path:
-    """The user's folder for what this host has to remember across runs."""
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        return Path(base) / "runstore"
-    from platformdirs import user_state_path
-
-    return user_state_path("runstore")
-
-
-def _spill_list(run: RunFolder) -> Path:
-    return state_folder() / "spills" / run.store_id / run.key.replace("/", "~")
-
-
-def spill_folders(run: RunFolder) -> list[Path]:
-    """Folders outside the store where this host has put journals of `run` (settings.spool)."""
-    if not run.store_id:
-        return []
-    try:
-        return [Path(line) for line in _spill_list(run).read_text().splitlines()]
-    except OSError:
-        return []
-
-
-def add_spill_folder(run: RunFolder, spool: Path) -> Path:
-    """Make the folder for journals of `run` below `spool` and list it for every fold here."""
-    folder = Path(os.path.abspath(spool)) / run.store_id / run.key
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder not in spill_folders(run):
-        listed = _spill_list(run)
-        listed.parent.mkdir(parents=True, exist_ok=True)
-        with open(listed, "a", encoding="utf-8") as file:
-            file.write(f"{folder}\n")
-    return folder
-
-
-def drop_spill_folders(run: RunFolder) -> None:
-    """Forget the spill folders of `run` once nothing is left in them."""
-    folders = spill_folders(run)
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-    if folders and not any(folder.exists() for folder in folders):
-        _spill_list(run).unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:

@@ -236,7 +236,7 @@ class StoredRun:
 
     @property
     def _folder(self) -> RunFolder:
-        return RunFolder(self._store.path / self._line.key, self._store.id)
+        return self._store.folder.run_of(self._line.key)
 
     @property
     def line(self) -> RunLine:

@@ -1,5 +1,8 @@
 """Which runs of a store may have changed: one pass over its folders, three stats a run.
 
+In shared mode two lists take the place of the stats, which may be old there: which snapshots and
+which journals there are. Names do not come back with another content, so no clock matters.
+
 A stamp is made of the times and sizes of run.db and run.db-wal and the time of the journals
 folder. Clocks of disks tick: what changed in the same tick in which it was looked at may change
 again without another stamp, so such a stamp is not kept. A store into a memory-mapped journal
@@ -8,14 +11,15 @@ changes no stamp at all: runs that have journals are looked into, at the bookmar
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from store.journal import HEADER, MAGIC
-from store.locks import Life, life_of
-from store.paths import RunFolder, StoreFolder, state_folder
+from store.ownership import Life, writer_life
+from store.paths import RunFolder, StoreFolder
 
 TICK_NS: Final = 100_000_000
 COARSE_TICK_NS: Final = 2_100_000_000
@@ -36,12 +40,14 @@ Mark = tuple[int, int, str]
 
 def scan_store(store: StoreFolder) -> Iterator[tuple[str, Seen]]:
     """(key, what its files look like) of every run."""
+    homes = store.homes
     for entity in _folders(os.fspath(store.path)):
         for project in _folders(entity.path):
             for run in _folders(project.path):
-                seen = scan_run(run.path)
+                key = f"{entity.name}/{project.name}/{run.name}"
+                seen = _scan(run.path) if homes is None else _scan_shared(run.path, homes / key)
                 if seen is not None:
-                    yield f"{entity.name}/{project.name}/{run.name}", seen
+                    yield key, seen
 
 
 def _folders(path: str) -> list[os.DirEntry[str]]:
@@ -52,8 +58,31 @@ def _folders(path: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def scan_run(path: str) -> Seen | None:
-    """How the files of the run at `path` look; None where there is no run."""
+def scan_run(run: RunFolder) -> Seen | None:
+    """How the files of a run look; None where there is no run."""
+    path = os.fspath(run.path)
+    return _scan_shared(path, run.home) if run.is_shared else _scan(path)
+
+
+def _scan_shared(path: str, home: Path) -> Seen | None:
+    names = [name for name in _names(path) if name == "journals" or name.endswith(".db")]
+    if not names:
+        return None
+    journals = [name for name in _names(f"{path}/journals") if name.endswith(".journal")]
+    size = 0
+    with contextlib.suppress(OSError):
+        size = os.stat(home / "run.db").st_size
+    return Seen(" ".join(sorted(names) + sorted(journals)), size, 0)
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def _scan(path: str) -> Seen | None:
     try:
         base = os.stat(f"{path}/run.db")
         stamp, size, newest = f"{base.st_mtime_ns},{base.st_size},{base.st_ino}", base.st_size, 0
@@ -85,15 +114,6 @@ def is_settled(seen: Seen, moment_ns: int) -> bool:
     return seen.newest + tick < moment_ns
 
 
-def spilled_runs(store_id: str) -> frozenset[str]:
-    """Keys of the runs that have journals outside the store."""
-    try:
-        listed = os.listdir(state_folder() / "spills" / store_id)
-    except OSError:
-        return frozenset()
-    return frozenset(name.replace("~", "/") for name in listed)
-
-
 Segments = dict[str, list[tuple[int, Path]]]
 
 
@@ -101,7 +121,7 @@ def lives(run: RunFolder, segments: Segments, others: Iterable[str] = ()) -> dic
     """Which writers live, of those that have a journal; `others` have none and are unknown."""
     found: dict[str, Life] = dict.fromkeys(others, "unknown")
     for uuid in segments:
-        found[uuid] = life_of(run.own(uuid))
+        found[uuid] = writer_life(run, uuid)
     return found
 
 
@@ -114,7 +134,7 @@ def is_quiet(run: RunFolder, marks: dict[str, Mark]) -> bool:
         segment, offset, life = marks[uuid]
         number, path = listed[-1]
         # First the life: what a dead writer has written is all there when it is found dead.
-        if life == "unknown" or life_of(run.own(uuid)) != life:
+        if life == "unknown" or writer_life(run, uuid) != life:
             return False
         if number != segment or has_more(path, offset):
             return False

@@ -61,6 +61,7 @@ Resume = Literal["allow", "must", "never", "auto"]
 Console = Literal["wrap", "off"]
 Journal = Literal["auto", "mmap", "write"]
 Agent = Literal["auto", "process", "thread", "off"]
+Disk = Literal["auto", "local", "shared"]
 StartMethod = Literal["fork", "spawn", "thread"]
 
 _MODE: Final = choice(get_args(Mode), {"dryrun": "offline", "run": "online"})
@@ -68,6 +69,7 @@ _RESUME: Final = choice(get_args(Resume))
 _CONSOLE: Final = choice(get_args(Console))
 _JOURNAL: Final = choice(get_args(Journal))
 _AGENT: Final = choice(get_args(Agent))
+_DISK: Final = choice(get_args(Disk))
 _START_METHOD: Final = choice(get_args(StartMethod))
 
 _CONSOLE_WORDS: Final = choice(("off", "wrap", "auto", "wrap_raw", "wrap_emu", "redirect"))
@@ -194,6 +196,10 @@ class Settings:
     )
     journal: Journal = field(
         default="auto", metadata=_about("how journals are written; auto: by the disk", _JOURNAL)
+    )
+    disk: Disk = field(
+        default="auto",
+        metadata=_about("who writes to a new store's disk: this host, or several", _DISK),
     )
     agent: Agent = field(
         default="auto", metadata=_about("where syncing runs beside the training", _AGENT)

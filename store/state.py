@@ -18,8 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from store.database import Source
-from store.locks import Life
+from store.ownership import Life
 
+EDITOR: Final = "editor"
+"""The parent of a source that changed a run from outside: it has no part in the run's life."""
 SILENT_SECONDS: Final = 60.0
 """How long a writer of unknown life counts as running after its last sign."""
 
@@ -27,7 +29,7 @@ SILENT_SECONDS: Final = 60.0
 def run_state(sources: Sequence[Source], life: Mapping[str, Life], now: float | None = None) -> str:
     """One of running, finished, failed, killed, crashed.
 
-    `life` maps writers' uuids to what `locks.life_of` says; one that is missing is unknown. A uuid
+    `life` maps writers' uuids to what `writer_life` says; one that is missing is unknown. A uuid
     without a source is a writer that has no row here yet. A run without any row is running while
     a writer lives, and else crashed: somebody made it and wrote nothing.
     """
@@ -37,7 +39,11 @@ def run_state(sources: Sequence[Source], life: Mapping[str, Life], now: float | 
     states = {writer_state(source, life.get(source.uuid, "unknown"), now) for source in deciding}
     since = min((_opened(source) for source in deciding), default=0.0)
     for child in sources:
-        if child.parent is not None and child.state == "failed" and _opened(child) >= since:
+        if (
+            child.parent not in (None, EDITOR)
+            and child.state == "failed"
+            and _opened(child) >= since
+        ):
             states.add("failed")
     for state in ("crashed", "running", "killed", "failed"):
         if state in states:
@@ -62,7 +68,8 @@ def writer_state(source: Source, life: Life, now: float | None = None) -> str:
 def _deciding(sources: Iterable[Source]) -> list[Source]:
     """The writers of the last session, each label's last one."""
     listed = list(sources)
-    primary = [source for source in listed if source.parent is None] or listed
+    inside = [source for source in listed if source.parent != EDITOR]
+    primary = [source for source in inside if source.parent is None] or inside
     session: list[Source] = []
     until = float("-inf")
     for source in sorted(primary, key=_opened):

@@ -21,18 +21,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from store.database import RunDatabase, Source
 from store.errors import StoreError
 from store.fold import fold
 from store.jsontext import from_json
-from store.locks import life_of, run_lock
-from store.paths import RunFolder, StoreFolder, drop_spill_folders, remove_tree, spill_folders
+from store.locks import run_lock
+from store.merge import merge
+from store.ownership import writer_life
+from store.paths import RunFolder, StoreFolder, remove_tree
+from store.publish import publish
 from store.reading import reading
-from store.reread import reread
-from store.row import Kind, Row
+from store.snapshots import catch_up, note_unpublished, open_database
+from store.spills import drop_spill_folders, spill_folders
 
 LOCK_SECONDS: Final = 30.0
-ROWS_AT_ONCE: Final = 5000
 
 
 class Copied(NamedTuple):
@@ -63,16 +64,16 @@ def copy_run(run: RunFolder, target: StoreFolder) -> Copied:
         StoreCorrupt, SchemaTooNew: one of the two databases.
         OSError, sqlite3.Error: the disk is full, or not ours to write to.
     """
-    there = RunFolder(target.path.joinpath(*run.path.parts[-3:]), target.id)
+    there = target.run_of(run.key)
     files = _copy_new_files(run, there)
     rows: int | None = None
     problems: list[str] = []
-    if not there.database.exists():
+    if not there.is_shared and not there.database.exists():
         rows = _copy_database(run, there, target)
     is_new = rows is not None
     if rows is None:
         with _snapshot(run) as connection:
-            rows, problems = _merge(connection, there)
+            rows, problems = _merge_into(connection, there)
     files += _settle_files(run, there)
     what: Literal["new", "more", "same"] = "new" if is_new else "more" if rows else "same"
     return Copied(run.key, what, rows, files, tuple(problems))
@@ -83,7 +84,7 @@ def copy_run(run: RunFolder, target: StoreFolder) -> Copied:
 
 def fold_if_ours(run: RunFolder) -> None:
     """Fold the journals; where this is not our folder to write to, reading does it in a copy."""
-    if run.segments():
+    if run.is_unfolded():
         with contextlib.suppress(PermissionError, sqlite3.OperationalError):
             fold(run, timeout=LOCK_SECONDS)
 
@@ -143,73 +144,20 @@ def sync_folder(path: Path) -> None:
                 os.close(fd)
 
 
-def _merge(connection: sqlite3.Connection, there: RunFolder) -> tuple[int, list[str]]:
-    """Absorb every source's rows; gives how many were new, and what does not fit together."""
-    rows, problems = 0, []
-    sources = [Source(*fields) for fields in connection.execute("SELECT * FROM source")]
+def _merge_into(connection: sqlite3.Connection, there: RunFolder) -> tuple[int, list[str]]:
+    there.path.mkdir(parents=True, exist_ok=True)
     with run_lock(there.lock).hold(LOCK_SECONDS):
-        database = RunDatabase(there.database)
+        database = open_database(there)
         try:
-            for source in sources:
-                rows += _absorb_source(connection, source, database)
-                found = database.source(source.uuid)
-                if found and found.position == source.position and found.digest != source.digest:
-                    problems.append(f"source {source.uuid[:8]}: its rows differ from those there")
-            if rows:
-                with database.transaction(durable=True):
-                    database.end_sources([source.uuid for source in sources if source.ended])
+            if there.is_shared:
+                catch_up(there, database)
+                note_unpublished(database)
+            done = merge(connection, database, durable=True)
         finally:
             database.close()
-    return rows, problems
-
-
-def _absorb_source(connection: sqlite3.Connection, source: Source, database: RunDatabase) -> int:
-    known = database.source(source.uuid)
-    if known is None and source.position:
-        with database.transaction():
-            known = database.ensure_source(source.uuid, source.kind)
-    if known is None:
-        return 0
-    new = _replace_stubs(connection, source, database, known)
-    rows: list[Row] = []
-    for item in reread(connection, source.id, known.position):
-        if item.row.kind != Kind.STUB:
-            rows.append(item.row)
-        if rows and (item.row.kind == Kind.STUB or len(rows) >= ROWS_AT_ONCE):
-            new += database.absorb(source.uuid, rows)
-            rows = []
-        if item.row.kind == Kind.STUB:
-            frame = _frame(connection, source, item.row.number)
-            with database.transaction():
-                database.reject(
-                    *(source.uuid, item.row.number, frame, item.reason or "unknown"),
-                    digest=item.digest or None,
-                )
-            new += 1
-    return new + (database.absorb(source.uuid, rows) if rows else 0)
-
-
-def _frame(connection: sqlite3.Connection, source: Source, number: int) -> bytes:
-    (frame,) = connection.execute(
-        "SELECT frame FROM rejected WHERE source = ? AND number = ?", (source.id, number)
-    ).fetchone() or (b"",)
-    return frame or b""
-
-
-def _replace_stubs(
-    connection: sqlite3.Connection, source: Source, database: RunDatabase, known: Source
-) -> int:
-    """Rows that are stubs there and rows here."""
-    replaced = 0
-    for (number,) in database.execute(
-        "SELECT number FROM rejected WHERE source = ? AND number <= ?",
-        (known.id, source.position),
-    ).fetchall():
-        item = next(reread(connection, source.id, number - 1), None)
-        if item is not None and item.row.number == number and item.row.kind != Kind.STUB:
-            database.absorb(source.uuid, [item.row])
-            replaced += 1
-    return replaced
+    if there.is_shared:
+        publish(there)
+    return done
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -315,7 +263,7 @@ def require_unwritten(run: RunFolder, *, force: bool = False) -> None:
     Raises:
         StoreError: one does, or may.
     """
-    lives = [life_of(run.own(uuid)) for uuid in run.owned() | run.segments().keys()]
+    lives = [writer_life(run, uuid) for uuid in run.owned() | run.segments().keys()]
     if "alive" in lives:
         count = lives.count("alive")
         raise StoreError(
@@ -340,6 +288,8 @@ def remove_run(run: RunFolder, *, force: bool = False) -> None:
         require_unwritten(run, force=force)
         spills = spill_folders(run)
         remove_tree(run.path)
+        if run.is_shared:
+            shutil.rmtree(run.home)
     for folder in spills:
         shutil.rmtree(folder, ignore_errors=True)
     drop_spill_folders(run)

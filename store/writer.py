@@ -12,7 +12,6 @@ before the outer call returns. fork is announced by `forked`: see `store.keeper`
 from __future__ import annotations
 
 import errno
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,10 +23,11 @@ import msgpack
 
 from store.backlog import Backlog, Warn
 from store.errors import RunClosed
-from store.journal import Journal, create_journal, is_foreign, sync_path
-from store.locks import Ownership
-from store.paths import RunFolder, add_spill_folder
+from store.journal import Journal, is_foreign
+from store.paths import RunFolder
 from store.row import Kind, unpack_row
+from store.segments import Segments
+from store.spills import add_spill_folder
 
 
 class WriterOptions(NamedTuple):
@@ -69,11 +69,8 @@ class Writer:
         self._reset()
 
     def _reset(self) -> None:
-        self.uuid = os.urandom(16).hex()
-        self.unsynced: list[Path] = []
-        self._journal: Journal | None = None
-        self._own: Ownership | None = None
-        self._segment = 0
+        options = self.options
+        self.files = Segments(self.run, options.medium, options.spool)
         self._number = 0
         self._time = 0.0
         self._busy = False
@@ -82,7 +79,6 @@ class Writer:
         self._interrupted = False
         self._wake_at = 0
         self._inner: deque[tuple[int, Mapping[str, Any], int | None, bool]] = deque()
-        options = self.options
         self._backlog = Backlog(options.queue_bytes, options.spool, self.run.path, self._warn)
 
     @property
@@ -126,7 +122,7 @@ class Writer:
                     return
                 number = self._number + 1
                 payload = self._pack((number, kind, at, now, data))
-                journal = self._journal
+                journal = self.files.journal
                 assert journal is not None
                 journal.append(payload)
                 self._number = number
@@ -192,12 +188,13 @@ class Writer:
 
     def _reconcile(self) -> None:
         """An exception (a signal handler's) may have come between a frame and its number."""
-        if self._journal is not None:
-            payload = self._journal.left_behind()
+        journal = self.files.journal
+        if journal is not None:
+            payload = journal.left_behind()
             if payload is not None:
                 # Number first: if this too is interrupted, the frame is found again.
                 self._number = unpack_row(payload).number
-                self._journal.accept(payload)
+                journal.accept(payload)
         self._interrupted = False
 
     def _start(self) -> None:
@@ -205,46 +202,30 @@ class Writer:
 
         May fail, or be interrupted, anywhere, and is then called again for the next row.
         """
-        folder = self.run.journals
-        if self._own is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            # A new name each time: what was interrupted here may have left its lock behind.
-            self.uuid = os.urandom(16).hex()
-            self._own = Ownership(self.run.own(self.uuid))
-        if self._journal is None:
-            self._next_segment(folder)
-        assert self._journal is not None
+        self.files.claim()
+        journal = self.files.journal or self._next_segment()
         data = self._opening() | {"parent": self.parent}
         now = max(time(), self._time)
-        self._journal.append(self._pack((1, int(Kind.OPEN), self.step, now, data)))
+        journal.append(self._pack((1, int(Kind.OPEN), self.step, now, data)))
         self._number = 1
         self._time = now
         if self.on_start is not None:
             self.on_start()
 
-    def _next_segment(self, folder: Path) -> None:
+    def _next_segment(self, folder: Path | None = None) -> Journal:
         if self._interrupted:
             # A frame that is left in the old segment has taken its number: folds read it there.
             self._reconcile()
-        path = folder / f"{self.uuid}.{self._segment + 1}.journal"
-        try:
-            journal = create_journal(path, self.options.medium)
-        except FileExistsError:
-            path.unlink()  # it was interrupted while it was made, so no row is in it
-            journal = create_journal(path, self.options.medium)
-        old, self._journal = self._journal, journal
-        self._segment += 1
+        journal = self.files.begin(folder)
         self._wake_at = journal.end + self.options.fold_bytes
-        if old is not None:
-            self.unsynced.append(old.path)
-            old.close(trim=True)
+        return journal
 
     def _hold_back(
         self, error: OSError, kind: int, step: int, now: float, data: Mapping[str, Any]
     ) -> None:
         """The disk took nothing: go on in the spool folder, or let the row wait in memory."""
-        spool = self._backlog.spool_beside(self._journal)
-        if spool is not None and self._own is not None:
+        spool = self._backlog.spool_beside(self.files.journal)
+        if spool is not None and self.files.is_owned:
             try:
                 self._next_segment(add_spill_folder(self.run, spool))
                 self._backlog.tell_spilled(error)
@@ -261,8 +242,9 @@ class Writer:
         self._backlog.tell_waiting(error)
 
     def _write_now(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
-        assert self._journal is not None
-        self._journal.append(self._pack((self._number + 1, kind, step, now, data)))
+        journal = self.files.journal
+        assert journal is not None
+        journal.append(self._pack((self._number + 1, kind, step, now, data)))
         self._number += 1
         self._time = max(self._time, now)
 
@@ -301,23 +283,26 @@ class Writer:
     def prepare(self) -> None:
         """Grow the journal ahead of the rows, and begin a new segment when this one is long."""
         with self._lock:
-            journal = self._journal
+            journal = self.files.journal
             if journal is None or self.closed:
                 return
             grow = journal.prepare()
+            is_long = journal.end > self.options.segment_bytes
         try:
             swap = grow() if grow is not None else None
+            if is_long and self.run.is_shared:
+                self.sync()  # or the close below would have all of it to put on a network disk
         except OSError:
             return  # full: the row that needs the room meets the same error and is held back
         with self._lock:
-            if journal is not self._journal or self.closed:
+            if journal is not self.files.journal or self.closed:
                 return
             self._busy = True  # a finalizer that runs in here may log
             try:
                 if swap is not None:
                     swap()
-                if journal.end > self.options.segment_bytes:
-                    self._next_segment(self.run.journals)
+                if is_long:
+                    self._next_segment()
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -327,22 +312,31 @@ class Writer:
 
     def sync(self) -> None:
         """Put every row of this writer on the disk itself. OSError when it does not take them."""
-        with self._lock:
-            journal, unsynced = self._journal, list(self.unsynced)
-            if journal is not None:
-                journal.sync()
-        for path in unsynced:
-            sync_path(path)
-        for folder in (self.run.journals, *list(self.run.journals.parents)[:4]):
-            sync_path(folder)
-        self.unsynced = self.unsynced[len(unsynced) :]
+        self.files.sync(self._lock)
 
-    def note(self, text: str) -> None:
-        """Leave a line in `.own` that `store status` of other processes can read."""
+    def restore(self) -> None:
+        """Put the journal back that another host removed because it took this writer for dead.
+
+        Absorbing it again doubles nothing, and what came after that is in no other place. Where
+        its content is not to be had any more, a new journal is begun. OSError says so.
+        """
+        with self._lock:
+            if self._busy:
+                return
+            try:
+                self.files.restore()
+            except OSError:
+                waiting = self._backlog
+                self.files.abandon()
+                self._reset()
+                self._backlog = waiting
+                raise
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Leave word in `.own` that `store status` of other processes can read."""
         # Under the lock: a number that was closed may be another file's by now.
         with self._lock:
-            if self._own is not None:
-                self._own.note(text.encode())
+            self.files.note(facts)
 
     def end(self, data: Mapping[str, Any]) -> bool:
         """Write END and close the journal; False when rows still wait and could not be written.
@@ -359,18 +353,13 @@ class Writer:
                 self.append(Kind.END, data)
                 complete = not self._backlog
             self.closed = self._odd = True
-            if self._journal is not None:
-                self.unsynced.append(self._journal.path)
-                self._journal.close(trim=True)
-                self._journal = None
+            self.files.close()
             return complete
 
     def release(self) -> None:
         """Let go of `.own`."""
         with self._lock:
-            own, self._own = self._own, None
-            if own is not None:
-                own.release()
+            self.files.release()
 
     # -- fork ----------------------------------------------------------------------------------
 
@@ -383,14 +372,9 @@ class Writer:
         lock = self._lock
         if in_child:
             self._lock = threading.RLock()
-            # Closing the copies leaves the parent's file, mapping and lock as they are.
-            if self._journal is not None:
-                self._journal.close(trim=False)
-            if self._own is not None:
-                self._own.abandon()
-                self._own = None
+            self.files.abandon()
             if not self.closed:
-                self.parent = self.uuid if self.started else self.parent
+                self.parent = self.files.uuid if self.started else self.parent
                 self.dropped = 0
                 self.refused = {}
                 self._pack = msgpack.Packer().pack

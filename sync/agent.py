@@ -19,7 +19,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from store.errors import RemoteUnavailable, StoreError
-from store.locks import is_written, life_of
+from store.ownership import is_written, life_of
 from store.paths import RunFolder, StoreFolder
 from store.reading import reading
 from store.sync.cursors import standing

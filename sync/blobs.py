@@ -2,9 +2,11 @@
 
     <store>/<entity>/.blobs/<first two digits>/<sha256>     whole and verified
     <store>/<entity>/.blobs/partial/<sha256>                as far as it has come
+    <store>/<entity>/.blobs/owners/<user>/...               as above, of those who are no members
 
-They are shared within an entity, whose members may read them all. A file of a run is a hard link
-to its blob, under a name that was checked: names come from rows, and rows from anybody.
+They are shared by the members of an entity, who may read them all; what others send is theirs
+alone. A file of a run is a hard link to its blob, under a name that was checked (names come from
+rows, and rows from anybody) or, where it cannot have its own, under .content/<sha256>.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import shutil
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +25,14 @@ from filelock import FileLock
 
 from store.errors import RemoteRefused
 from store.jsontext import from_json
-from store.paths import BLOBS, RunFolder, StoreFolder, encode_name
+from store.names import encode_name
+from store.paths import BLOBS, RunFolder, StoreFolder
 from store.reading import reading
 from store.transfer import hash_file, sync_folder
 
 BLOCK: Final = 2**20
+CONTENT: Final = ".content"
+"""The folder of a run's files that has them by their SHA-256."""
 MAX_NAME: Final = 1024
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 MAX_PART: Final = 255
@@ -61,10 +66,13 @@ def is_safe_name(name: str) -> bool:
 
 
 class Blobs:
-    """The contents that one entity of a store keeps."""
+    """The contents that one entity of a store keeps: its members', or those of `owner` alone."""
 
-    def __init__(self, store: StoreFolder, entity: str) -> None:
+    def __init__(self, store: StoreFolder, entity: str, owner: str | None = None) -> None:
+        self.owner = owner
         self._folder = store.path / encode_name(entity, "entity") / BLOBS
+        if owner is not None:
+            self._folder /= f"owners/{encode_name(owner, 'user')}"
 
     def path(self, sha256: str) -> Path:
         """Where a whole content lies, or is to lie. `sha256` is 64 small hex digits."""
@@ -152,23 +160,26 @@ def files_in(connection: sqlite3.Connection) -> dict[str, tuple[str, int]]:
     }
 
 
-def link_files(run: RunFolder, blobs: Blobs, *, only: str | None = None) -> None:
+def link_files(run: RunFolder, blobs: Blobs, only: Collection[str] | None = None) -> None:
     """Give the files that the rows of `run` tell of their names, as far as their contents are here.
 
-    `only` this content, where it is known which one is new.
+    `only` these contents: a row may name what its sender never had.
     """
     for name, (sha256, size) in wanted_files(run).items():
         content = blobs.path(sha256)
-        if (only not in (None, sha256)) or not is_safe_name(name) or not content.exists():
-            continue
-        if not _is_same(run.files / name, content, size):
-            # Of two sources one may have a file where the other has a folder.
-            with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
-                _link(run, content, name)
+        if (only is None or sha256 in only) and content.exists():
+            if is_safe_name(name):
+                # Of two sources one may have a file where the other has a folder.
+                with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                    _link(run, content, name, size)
+                    continue
+            _link(run, content, f"{CONTENT}/{sha256}", size)
 
 
-def _link(run: RunFolder, content: Path, name: str) -> None:
+def _link(run: RunFolder, content: Path, name: str, size: int) -> None:
     target = run.files / name
+    if _is_same(target, content, size):
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = run.files / f".{os.getpid()}.{os.urandom(4).hex()}"
     try:
@@ -194,7 +205,7 @@ def _is_same(target: Path, content: Path, size: int) -> bool:
 def find_content(run: RunFolder, sha256: str, names: Iterable[str]) -> Path | None:
     """The file of `run` that has this content: under one of `names`, or as it was kept first."""
     inside = [name for name in names if not name.startswith("/") and ".." not in name.split("/")]
-    for name in [*inside, f".content/{sha256}"]:
+    for name in [*inside, f"{CONTENT}/{sha256}"]:
         path = run.files / name
         with contextlib.suppress(OSError):
             if path.is_file() and hash_file(path) == sha256:

@@ -15,6 +15,7 @@ from store.fold import fold
 from store.jsontext import from_json
 from store.locks import run_lock
 from store.paths import RunFolder
+from store.publish import publish
 from store.reading import reading
 from store.sync.cursors import Target
 from store.sync.engine import LOCK_SECONDS
@@ -44,6 +45,8 @@ def clean_run(run: RunFolder, remote: Remote, target: Target) -> CleanResult:
         except StoreError as error:
             return CleanResult(run, 0, error.message)
         fold(run, timeout=LOCK_SECONDS)
+        if run.is_shared:
+            publish(run)
         if run.segments():
             return CleanResult(run, 0, "rows wait in a journal")
         found = verify_run(run, remote, target, deep=True)

@@ -27,7 +27,7 @@ from store.settings import Resolved, resolve
 from store.settings_sources import KEY, user_settings_file
 from store.sync.address import Address, normal_url, parse_address
 from store.sync.http import Connection
-from store.sync.tables import read_tables, write_tables
+from store.sync.tables import changing, read_tables, write_tables
 
 SHOWN: Final = 11
 """As many characters of a key may be shown."""
@@ -165,7 +165,8 @@ def save_key(url: str, key: str, *, user: str = "", insecure: bool = False) -> P
         entry["user"] = user
     if insecure:
         entry["insecure"] = True
-    write_tables(file, {**read_tables(file), server.origin: entry}, ABOUT, private=True)
+    with changing(file):
+        write_tables(file, {**read_tables(file), server.origin: entry}, ABOUT, private=True)
     return file
 
 
@@ -173,12 +174,13 @@ def forget_key(url: str) -> bool:
     """Remove the key for the server at `url`; says whether there was one."""
     server = parse_address(url)
     file = credentials_file()
-    table = read_tables(file)
-    if server.origin not in table:
-        return False
-    del table[server.origin]
-    write_tables(file, table, ABOUT, private=True)
-    return True
+    with changing(file):
+        table = read_tables(file)
+        if server.origin not in table:
+            return False
+        del table[server.origin]
+        write_tables(file, table, ABOUT, private=True)
+        return True
 
 
 def known_servers() -> list[str]:

@@ -11,17 +11,20 @@ goes twice is skipped there. Two engines on one run are safe, but a waste: the s
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from store.database import RunDatabase
 from store.errors import RemoteRefused, StoreError, StoreLocked, SyncError
 from store.fold import fold
-from store.locks import life_of, run_lock
+from store.locks import run_lock
+from store.ownership import is_written, writer_life
 from store.paths import RunFolder
+from store.publish import publish
 from store.reading import reading
+from store.snapshots import open_database
 from store.sync.blobs import files_in, find_content
 from store.sync.cursors import (
     Standing,
@@ -32,7 +35,8 @@ from store.sync.cursors import (
     read_cursors,
     standing,
 )
-from store.sync.outgoing import ROWS, TEXT, TOO_LARGE, VALUES, Origin, Outgoing
+from store.sync.hearsay import tell_others
+from store.sync.outgoing import ROWS, TEXT, TOO_LARGE, VALUES, Origin, Outgoing, begins_anew
 from store.sync.receive import GapError, Positions
 from store.sync.remote import Remote
 from store.sync.wire import Batch, RunName, Section
@@ -90,7 +94,7 @@ def send_run(
         SyncError, NotAllowed, EntityUnknown: see `Remote`.
         StoreError, OSError, sqlite3.Error: the run cannot be read, or its cursors not be written.
     """
-    if not run.database.exists() or run.owned() or run.segments():
+    if run.is_shared or not run.database.exists() or run.owned() or run.segments():
         with contextlib.suppress(StoreLocked):
             fold(run, timeout=FOLD_SECONDS)
     with _alone(run) as alone:
@@ -99,15 +103,25 @@ def send_run(
                 return Sent(0, 0, standing(connection, target), busy=True)
         with _Sending(run, remote, target, restore, tell) as sending:
             try:
-                return sending.send(positions, stop)
+                sent = sending.send(positions, stop)
             except StoreError as error:
                 sending.note(error.message)
                 raise
+        if run.is_shared:
+            _publish(run)
+        return sent
+
+
+def _publish(run: RunFolder) -> None:
+    """Nobody writes it any more, so that its journals can go; if not now, then next time."""
+    with contextlib.suppress(StoreError, sqlite3.Error, OSError):
+        if not is_written(run):
+            publish(run)
 
 
 @contextlib.contextmanager
 def _alone(run: RunFolder) -> Iterator[bool]:
-    lock = FileLock(run.path / "sync.lock", timeout=0, thread_local=False, fallback_to_soft=False)
+    lock = FileLock(run.home / "sync.lock", timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
@@ -131,13 +145,14 @@ class _Sending:
         self._name = RunName(target.entity, target.project, run.id)
         self._restore = restore
         self._tell = tell
+        self._is_new = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> _Sending:
         with self._stack:
             self._db = self._stack.enter_context(reading(self._run))
             with self._locked():
-                self._writer = RunDatabase(self._run.database)
+                self._writer = open_database(self._run)
             self._stack.callback(self._close_writer)
             self._is_open = True
             self._stack = self._stack.pop_all()
@@ -161,14 +176,18 @@ class _Sending:
 
     def send(self, positions: Positions | StoreError | None, stop: Callable[[], bool]) -> Sent:
         if positions is None:
-            (positions,) = self._remote.positions([self._name], restore=self._restore)
+            (positions,) = self._remote.positions([self._name], to_send=True, restore=self._restore)
         if isinstance(positions, StoreError):
             raise positions
         self._begin_at(positions)
         rows = self._send_rows(stop)
         files, missing, lost = self._send_files(stop)
+        if rows or files:
+            self._remote.settle(self._name)
         with self._locked():
             self.note(lost, missing)
+            if self._run.is_shared:
+                tell_others(self._run, self._target, self._db)
             self._close_writer()
         return Sent(rows, files, standing(self._db, self._target))
 
@@ -177,6 +196,7 @@ class _Sending:
         ours = {uuid for (uuid,) in self._db.execute("SELECT uuid FROM source").fetchall()}
         known = read_cursors(self._db, self._target)
         believed = {uuid: positions.get(uuid, NOTHING) for uuid in ours}
+        self._is_new = ours.isdisjoint(positions) and begins_anew(self._db)
         if any(known.get(uuid, NOTHING) != position for uuid, position in believed.items()):
             with self._locked():
                 move_cursors(self._writer, self._target, believed)
@@ -211,7 +231,7 @@ class _Sending:
             self._note_refused(answer.refused)
             with self._locked():
                 move_cursors(self._writer, self._target, answer.positions)
-            gap = None
+            gap, self._is_new = None, False
             sent += batch.rows
             self._tell(Told(rows=batch.rows))
         return sent
@@ -257,7 +277,7 @@ class _Sending:
             if after >= position:
                 continue
             origin = Origin(number, uuid, kind)
-            writing = life_of(self._run.own(uuid)) == "alive" or None
+            writing = writer_life(self._run, uuid) == "alive" or None
             section = outgoing.section(origin, after, most=rows, writing=writing)
             if section is None:
                 continue
@@ -267,7 +287,7 @@ class _Sending:
             values -= outgoing.taken.values
             if rows <= 0 or text <= 0 or values <= 0 or len(sections) >= SECTIONS:
                 break
-        return Batch(self._name, self._run.store_id, sections)
+        return Batch(self._name, self._run.store_id, sections, self._is_new)
 
     # -- files ---------------------------------------------------------------------------------
 

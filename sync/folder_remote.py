@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
-from store.paths import StoreFolder, create_store, decode_name, locate_store
+from store.names import decode_name
+from store.paths import StoreFolder, create_store, locate_store
+from store.publish import publish
 from store.reading import reading
 from store.sync.blobs import Blobs, find_content, link_files, read_blocks
 from store.sync.outgoing import Origin, Outgoing
@@ -41,7 +43,8 @@ class FolderRemote:
         self,
         runs: Sequence[RunName],
         *,
-        restore: bool,  # noqa: ARG002 - nobody is asked when a folder's run is removed
+        to_send: bool,  # noqa: ARG002
+        restore: bool = False,  # noqa: ARG002 - nobody is asked when a folder's run is removed
     ) -> list[Positions | StoreError]:
         found: list[Positions | StoreError] = []
         for run in runs:
@@ -74,7 +77,7 @@ class FolderRemote:
         blobs = Blobs(self.store, run.entity)
         try:
             # Contents that others sent, or that a process was killed over, lack their names here.
-            link_files(self.store.run(*run), blobs)
+            link_files(self.store.run(*run), blobs, sizes)
         except OSError as error:
             raise self._unavailable(error) from error
         return blobs.missing(sizes)
@@ -91,7 +94,7 @@ class FolderRemote:
 
         try:
             blobs.add(sha256, offset, path.stat().st_size, chunks())
-            link_files(self.store.run(*run), blobs, only=sha256)
+            link_files(self.store.run(*run), blobs, (sha256,))
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -124,6 +127,14 @@ class FolderRemote:
             )
         shutil.copyfile(kept, path)
         progress(path.stat().st_size)
+
+    def settle(self, run: RunName) -> None:
+        folder = self.store.run(*run)
+        if folder.is_shared:
+            try:
+                publish(folder)
+            except OSError as error:
+                raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Nothing is kept open."""

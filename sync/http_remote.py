@@ -50,11 +50,13 @@ class HttpRemote:
             self._own = identify(self._connection).default_entity
         return self._own
 
-    def positions(self, runs: Sequence[RunName], *, restore: bool) -> list[Positions | StoreError]:
+    def positions(
+        self, runs: Sequence[RunName], *, to_send: bool, restore: bool = False
+    ) -> list[Positions | StoreError]:
         found: list[Positions | StoreError] = []
         for begin in range(0, len(runs), RUNS_AT_ONCE):
             part = runs[begin : begin + RUNS_AT_ONCE]
-            asked = {"runs": [list(run) for run in part], "restore": restore}
+            asked = {"runs": [list(run) for run in part], "restore": restore, "send": to_send}
             answer = self._connection.request("POST", f"{API}/positions", json=asked).json()
             listed = self._fields(answer).get("runs")
             if not isinstance(listed, list) or len(listed) != len(part):
@@ -116,6 +118,9 @@ class HttpRemote:
             progress(len(part))
             offset += len(part)
             is_first = False
+
+    def settle(self, run: RunName) -> None:
+        """A server keeps what it acknowledges as it does so."""
 
     def runs(self, entity: str | None, project: str | None) -> list[RunName]:
         projects = self._fields(self._connection.request("GET", f"{API}/projects").json())

@@ -14,6 +14,7 @@ from functools import cached_property
 from math import inf
 from typing import Any, Final, NamedTuple, TypeVar
 
+from store.jsontext import from_json
 from store.reread import stretches
 from store.row import Kind, Row, row_digest
 from store.sync.receive import fields_of
@@ -53,6 +54,17 @@ class _Rows:
     def index(self) -> dict[int, int]:
         """Where a seq is in the columns."""
         return {seq: place for place, seq in enumerate(self.seqs)}
+
+
+def begins_anew(connection: sqlite3.Connection) -> bool:
+    """Whether resume="never" is the last that was said on whether the run may be joined."""
+    opened = connection.execute(
+        "SELECT e.data FROM source s JOIN rows r ON r.source = s.id AND r.number = 1"
+        " JOIN event e ON e.row = r.seq WHERE r.kind = ? ORDER BY r.time DESC",
+        (int(Kind.OPEN),),
+    )
+    said = (from_json(data).get("resume") for (data,) in opened)
+    return next(filter(None, said), None) == "never"
 
 
 class _TooLarge(Exception):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from store.database import RunDatabase
 from store.errors import RunNotFound, StoreError, UsageError
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
+from store.publish import publish
 from store.reading import reading
+from store.snapshots import open_database
 from store.sync.blobs import Blobs, link_files, read_blocks, wanted_files
 from store.sync.cursors import Target, move_cursors, targets
 from store.sync.engine import LOCK_SECONDS, Tell, Told
@@ -41,7 +42,7 @@ def find_remote_runs(remote: Remote, text: str) -> list[RunName]:
         raise UsageError(f"{text!r} is not ENTITY/PROJECT/RUN", hint="shorter where it is unique")
     if len(parts) == 3:
         found = RunName(*parts)
-        (there,) = remote.positions([found], restore=False)
+        (there,) = remote.positions([found], to_send=False)
         if there and not isinstance(there, StoreError):
             return [found]
     # Names may have slashes in them: the text is compared as a whole.
@@ -71,7 +72,7 @@ def pull_run(store: StoreFolder, remote: Remote, run: RunName, *, tell: Tell) ->
         SyncError, NotAllowed, RunNotFound: see `Remote`.
         StoreError, OSError: the run here cannot be written.
     """
-    (there,) = remote.positions([run], restore=False)
+    (there,) = remote.positions([run], to_send=False)
     if isinstance(there, StoreError):
         raise there
     if not there:
@@ -140,8 +141,10 @@ def _scratch(folder: RunFolder) -> Iterator[Path]:
 def _note_there(folder: RunFolder, target: Target, there: Positions) -> None:
     """What came from there need not be sent there."""
     with run_lock(folder.lock).hold(LOCK_SECONDS):
-        database = RunDatabase(folder.database)
+        database = open_database(folder)
         try:
             move_cursors(database, target, there)
         finally:
             database.close()
+    if folder.is_shared:
+        publish(folder)

@@ -13,7 +13,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from store.paths import RunFolder, StoreFolder, encode_name, host_name
+from store.host import host_name
+from store.names import encode_name
+from store.paths import RunFolder, StoreFolder
 
 
 def _folder(store_path: Path) -> Path:
@@ -42,7 +44,7 @@ def queued(store: StoreFolder) -> Iterator[RunFolder]:
     for name in names:
         path = store.path.joinpath(*name.split("~"))
         if len(name.split("~")) == 3:
-            yield RunFolder(path, store.id)
+            yield RunFolder(path, store)
 
 
 def dequeue(run: RunFolder) -> None:

@@ -2,7 +2,8 @@
 
 The same for a server, a folder remote and a pull. A batch is one transaction, on the disk when it
 is answered; what was received before is skipped, so any batch may come twice. A gap refuses the
-whole batch with the positions that are true here, from which the sender goes on.
+whole batch with the positions that are true here, from which the sender goes on. Rows that are to
+begin a run (resume="never") are refused where the run has rows of another store only.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from store.database import RunDatabase
-from store.errors import SyncError
+from store.errors import RemoteRefused, SyncError
 from store.jsontext import from_json
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
 from store.reading import reading
 from store.row import POISON, Kind, packb
+from store.snapshots import note_unpublished, open_database
 from store.stretch import Stretch
 from store.sync.pieces import cut
 from store.sync.wire import Batch, Section
-from store.transfer import sync_folder
+from store.transfer import fold_if_ours, sync_folder
 
 LOCK_SECONDS: Final = 30.0
 
@@ -39,6 +41,19 @@ class GapError(SyncError):
         self.positions = positions
 
 
+class TakenError(RemoteRefused):
+    """The run was to be new (resume="never"), and another store's has its id."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(
+            f'another store has a run {run} there, and resume="never" is not to join it: `store'
+            f' sync {run} --project NAME` sends it elsewhere, store.init(id=..., resume="allow")'
+            " lets the two be one",
+            status=409,
+            code="run_exists",
+        )
+
+
 class Received(NamedTuple):
     """The positions after a batch, how many rows were new, and (uuid, number, reason) of those
     that could not be kept."""
@@ -52,14 +67,17 @@ def receive(run: RunFolder, batch: Batch) -> Received:
     """Absorb a batch into `run`, which is made when it is not there.
 
     Raises:
-        GapError: nothing was absorbed.
+        GapError, TakenError: nothing was absorbed.
         StoreLocked, StoreCorrupt, SchemaTooNew, OSError: the run's database, or its disk.
     """
-    is_new = not run.database.exists()
+    require_start(run, batch)
+    is_new = not run.exists()
     run.path.mkdir(parents=True, exist_ok=True)
     with run_lock(run.lock).hold(LOCK_SECONDS):
-        database = RunDatabase(run.database)
+        database = open_database(run)
         try:
+            if run.is_shared:
+                note_unpublished(database)
             received = absorb_batch(database, batch)
         finally:
             database.close()
@@ -68,11 +86,23 @@ def receive(run: RunFolder, batch: Batch) -> Received:
     return received
 
 
+def require_start(run: RunFolder, batch: Batch) -> None:
+    """GapError for rows in mid-run of a run that is not here: nothing is to be made for them."""
+    if not run.exists() and any(section.first > 1 for section in batch.sections):
+        raise GapError({section.uuid: (0, bytes(16)) for section in batch.sections})
+
+
 def absorb_batch(database: RunDatabase, batch: Batch) -> Received:
-    """Absorb a batch in one durable transaction, under the run's lock. Raises GapError."""
+    """Absorb a batch in one durable transaction, under the run's lock.
+
+    Raises:
+        GapError, TakenError: nothing was absorbed.
+    """
     new = 0
     refused: list[tuple[str, int, str]] = []
     with database.transaction(durable=True):
+        if batch.is_new and _is_anothers(database, batch):
+            raise TakenError(batch.run.run)
         gaps = [s for s in batch.sections if s.first > _position(database, s.uuid) + 1]
         if gaps:
             raise GapError(positions_of(database, [s.uuid for s in batch.sections]))
@@ -80,6 +110,16 @@ def absorb_batch(database: RunDatabase, batch: Batch) -> Received:
             new += _absorb_section(database, section)
             refused += _refused(database, section)
     return Received(positions_of(database, [s.uuid for s in batch.sections]), new, refused)
+
+
+def _is_anothers(database: RunDatabase, batch: Batch) -> bool:
+    """Whether there are rows, and none of them of the store that the batch comes from.
+
+    A copy of that store has another id, but the same sources.
+    """
+    known = database.sources()
+    ours = {section.uuid for section in batch.sections}
+    return bool(known) and not any(s.uuid in ours or s.store == batch.store for s in known)
 
 
 def positions_of(database: RunDatabase, uuids: Sequence[str] | None = None) -> Positions:
@@ -93,6 +133,8 @@ def positions_of(database: RunDatabase, uuids: Sequence[str] | None = None) -> P
 def positions_in(store: StoreFolder, entity: str, project: str, run_id: str) -> Positions:
     """Where all sources of a run stand; empty when there is no such run."""
     run = store.run(entity, project, run_id)
+    if run.is_shared and run.exists():
+        fold_if_ours(run)
     if not run.database.exists():
         return {}  # what is in its journals only is received again, and skipped
     try:

@@ -58,8 +58,13 @@ class Remote(Protocol):
         """The entity there that runs of the local `entity` go to."""
         ...
 
-    def positions(self, runs: Sequence[RunName], *, restore: bool) -> list[Positions | StoreError]:
-        """Where the sources of each run stand there (empty: no such run), in the given order."""
+    def positions(
+        self, runs: Sequence[RunName], *, to_send: bool, restore: bool = False
+    ) -> list[Positions | StoreError]:
+        """Where the sources of each run stand there (empty: no such run), in the given order.
+
+        `to_send`: who may only read is told so, instead of where they stand.
+        """
         ...
 
     def send(self, batch: Batch, *, restore: bool, progress: Progress) -> Acknowledged:
@@ -74,6 +79,10 @@ class Remote(Protocol):
         self, run: RunName, sha256: str, path: Path, offset: int, progress: Progress
     ) -> None:
         """Send a file's content from `offset` on; it is verified there."""
+        ...
+
+    def settle(self, run: RunName) -> None:
+        """All that was sent of a run for now was sent: keep it where every host finds it."""
         ...
 
     def runs(self, entity: str | None, project: str | None) -> list[RunName]:

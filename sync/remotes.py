@@ -27,7 +27,7 @@ from store.paths import STORE_NAME, StoreFolder
 from store.settings import Settings
 from store.settings_sources import closest
 from store.sync.address import normal_url
-from store.sync.tables import read_tables, write_tables
+from store.sync.tables import changing, read_tables, write_tables
 
 ABOUT: Final = "The remotes of this store, kept by `store remote`."
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -93,37 +93,40 @@ def add(store: StoreFolder, name: str, text: str, *, default: bool = False) -> R
             f"{name!r} is no name for a remote",
             hint="up to 64 letters, digits, dots, dashes and underscores, such as main",
         )
-    known = {entry.name: entry for entry in remotes(store)}
-    if name in known:
-        raise UsageError(
-            f"there is a remote {name} already: {known[name].address}",
-            hint=f"`store remote remove {name}` first, or take another name",
-        )
-    found = _creatable(_parsed(store, text))
-    table = read_tables(store.remotes)
-    table[name] = {"url": found.url} if found.url else {"folder": found.address}
-    if default:
-        table[_DEFAULT] = name
-    _write(store, table)
-    return next(entry for entry in remotes(store) if entry.name == name)
+    with changing(store.remotes):
+        known = {entry.name: entry for entry in remotes(store)}
+        if name in known:
+            raise UsageError(
+                f"there is a remote {name} already: {known[name].address}",
+                hint=f"`store remote remove {name}` first, or take another name",
+            )
+        found = _creatable(_parsed(store, text))
+        table = read_tables(store.remotes)
+        table[name] = {"url": found.url} if found.url else {"folder": found.address}
+        if default:
+            table[_DEFAULT] = name
+        _write(store, table)
+        return _find(store, name)
 
 
 def remove(store: StoreFolder, name: str) -> RemoteEntry:
     """Remove the remote `name`; gives what it was. Rows that it has stay there. UsageError."""
-    entry = _find(store, name)
-    table = read_tables(store.remotes)
-    del table[name]
-    if table.get(_DEFAULT) == name:
-        del table[_DEFAULT]
-    _write(store, table)
-    return entry
+    with changing(store.remotes):
+        entry = _find(store, name)
+        table = read_tables(store.remotes)
+        del table[name]
+        if table.get(_DEFAULT) == name:
+            del table[_DEFAULT]
+        _write(store, table)
+        return entry
 
 
 def set_default(store: StoreFolder, name: str) -> RemoteEntry:
     """Make `name` the remote that is meant where none is named. UsageError."""
-    _find(store, name)
-    _write(store, {**read_tables(store.remotes), _DEFAULT: name})
-    return _find(store, name)
+    with changing(store.remotes):
+        _find(store, name)
+        _write(store, {**read_tables(store.remotes), _DEFAULT: name})
+        return _find(store, name)
 
 
 def _write(store: StoreFolder, table: dict[str, Any]) -> None:

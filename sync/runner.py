@@ -150,7 +150,7 @@ def _ask(
     stores = {run.path.parents[2] for run in runs}
     try:
         names = [destination.name(run) for run in runs]
-        found = remote.positions(names, restore=restore)
+        found = remote.positions(names, to_send=True, restore=restore)
     except StoreError as error:
         for path in stores:
             note_trouble(path, remote.name, error.message)

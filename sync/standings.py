@@ -10,6 +10,7 @@ from store.paths import RunFolder, StoreFolder, locate_store
 from store.reading import reading
 from store.settings import Settings
 from store.sync.cursors import Standing, Target, standing, targets
+from store.sync.hearsay import hear_others
 from store.sync.remotes import RemoteEntry, default_remote, remotes
 from store.sync.troubles import read_trouble
 
@@ -50,6 +51,8 @@ class KnownRemotes:
     def places_of(self, run: RunFolder) -> list[Place]:
         """Where the run was ever sent to, and the default remote."""
         try:
+            if run.is_shared:
+                hear_others(run)
             with reading(run) as connection:
                 found = targets(connection)
                 if self._default and all(target.remote != self._default for target in found):

@@ -1,26 +1,51 @@
 """Small TOML files that the program keeps: values, then one [table] for each thing.
 
-A file is written whole, as what it means: a reader sees the old file or the new one, of two
-writers at once the later wins, and only the comment at the top stays.
+A file is written whole, as what it means: a reader sees the old file or the new one, and only the
+comment at the top stays. Who changes one reads and writes it within `changing`, under its lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from store.errors import UsageError
+from store.errors import StoreLocked, UsageError
 from store.settings_sources import read_toml, replace_file, toml_literal
 
+LOCK_SECONDS: Final = 10.0
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def read_tables(file: Path) -> dict[str, Any]:
     """What is in `file`: nothing where there is none. UsageError where it cannot be read."""
     return read_toml(file)[1]
+
+
+@contextlib.contextmanager
+def changing(file: Path) -> Iterator[None]:
+    """Let nobody else change `file` while the block reads and writes it.
+
+    Raises:
+        StoreLocked: somebody else does, for too long.
+    """
+    from filelock import FileLock, Timeout
+
+    real = Path(os.path.realpath(file))
+    path = real.with_name(f".{real.name}.lock")
+    lock = FileLock(path, timeout=LOCK_SECONDS, poll_interval=0.005, fallback_to_soft=False)
+    with contextlib.ExitStack() as stack:
+        try:
+            real.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(lock)
+        except Timeout as error:
+            raise StoreLocked(path, LOCK_SECONDS) from error
+        except (OSError, NotImplementedError):
+            pass  # a disk without locks, where of two at once the later wins, or a read-only one
+        yield
 
 
 def write_tables(file: Path, table: Mapping[str, Any], about: str, *, private: bool) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from store.paths import encode_name
+from store.names import encode_name
+from store.settings_sources import replace_file
 
 
 class Trouble(NamedTuple):
@@ -32,11 +32,10 @@ def _file(store_path: Path, remote: str) -> Path:
 def note_trouble(store_path: Path, remote: str, error: str) -> None:
     """Remember it; a disk that takes nothing is no reason to fail."""
     file = _file(store_path, remote)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
     with contextlib.suppress(OSError):
         file.parent.mkdir(exist_ok=True)
-        temporary.write_text(json.dumps({"error": error, "at": time.time()}))
-        os.replace(temporary, file)
+        said = {"error": error, "at": time.time()}
+        replace_file(file, json.dumps(said).encode(), private=False)
 
 
 def clear_trouble(store_path: Path, remote: str) -> None:

@@ -49,7 +49,7 @@ def verify_run(run: RunFolder, remote: Remote, target: Target, *, deep: bool) ->
         StoreError, OSError, sqlite3.Error: the run cannot be read.
     """
     name = RunName(target.entity, target.project, run.id)
-    (there,) = remote.positions([name], restore=False)
+    (there,) = remote.positions([name], to_send=False)
     if isinstance(there, Exception):
         raise there
     with reading(run) as connection:

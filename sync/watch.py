@@ -2,8 +2,9 @@
 
 Runs that have journals are looked into at each tick, for a row in a mapped journal changes nothing
 outside. All others cost three stats, at each scan, as long as their files look as they did when
-they were last in order; where there are many of them, scans are further apart. The remote is asked
-again for everything now and then, because it may have been put back from a backup.
+they were last in order; where there are many of them, scans are further apart. A new run changes
+the time of the folder that it is in, which is looked at in each tick. The remote is asked again
+for everything now and then, because it may have been put back from a backup.
 
 A remote that does not answer is left alone for longer and longer; a run that is refused is tried
 again seldom, and does not hold up the others.
@@ -16,14 +17,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
 from store.fold import fold
-from store.locks import is_written, life_of
+from store.ownership import is_written, writer_life
 from store.paths import RunFolder
 from store.reading import reading
-from store.scan import Mark, is_quiet, is_settled, lives, scan_run, spilled_runs
+from store.scan import Mark, Seen, is_quiet, is_settled, lives, scan_run
+from store.spills import spilled_runs
 from store.sync.cursors import Target, read_cursors, standing
 from store.sync.engine import SECTIONS, Tell
 from store.sync.remote import Remote
@@ -76,6 +79,7 @@ class Watch:
         self._on_failure = on_failure
         self._known: dict[str, _Known] = {}
         self._folders: dict[str, RunFolder] = {}
+        self._times: dict[Path, int | None] = {}
         self._spilled: frozenset[str] = frozenset()
         self._backoff = Backoff()
 
@@ -91,9 +95,8 @@ class Watch:
             is_scan = now >= scan_at
             if is_scan:
                 scan_at = now + SCAN_SECONDS
-                self._folders = {run.key: run for run in self._runs()}
-                stores = {run.store_id for run in self._folders.values()}
-                self._spilled = frozenset[str]().union(*map(spilled_runs, stores))
+            if is_scan or any(_time_of(path) != seen for path, seen in self._times.items()):
+                self._list()
             if not self._backoff.left:
                 wanted = self._wanted(is_scan=is_scan, every=now >= recheck_at)
                 if is_scan:
@@ -112,6 +115,16 @@ class Watch:
 
     # -- which ---------------------------------------------------------------------------------
 
+    def _list(self) -> None:
+        """See which runs there are, and how the folders that new ones come into look."""
+        self._times = {path: _settled_time_of(path) for path in self._times}
+        self._folders = {run.key: run for run in self._runs()}
+        for run in self._folders.values():
+            for path in run.path.parents[:3]:
+                self._times.setdefault(path, None)
+        stores = {run.store_id for run in self._folders.values()}
+        self._spilled = frozenset[str]().union(*map(spilled_runs, stores))
+
     def _wanted(self, *, is_scan: bool, every: bool) -> list[RunFolder]:
         for key in self._known.keys() - self._folders.keys():
             del self._known[key]
@@ -128,7 +141,7 @@ class Watch:
         if known.backoff.left:
             return False
         run = self._folders[key]
-        seen = scan_run(str(run.path))
+        seen = scan_run(run)
         if seen is None:
             return False
         if every:
@@ -144,7 +157,7 @@ class Watch:
             if run.segments():
                 fold(run, timeout=FOLD_SECONDS)
             moment = time.time_ns()
-            seen = scan_run(str(run.path))
+            seen = scan_run(run)
             life = lives(run, run.segments())
             with reading(run) as connection:
                 there = standing(connection, self._destination.target(run))
@@ -226,6 +239,21 @@ class Watch:
                 known.backoff.failed()
 
 
+def _time_of(path: Path) -> int:
+    """When something last came into a folder or went, in ns; 0 where it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _settled_time_of(path: Path) -> int | None:
+    """The same, before a look into the folder; None where a change may still come to it unseen."""
+    moment = time.time_ns()
+    seen = _time_of(path)
+    return seen if is_settled(Seen("", 0, seen), moment) else None
+
+
 def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:
     """Tell the remote which writers of `run` live, where it has all of their rows."""
     with reading(run) as connection:
@@ -234,7 +262,7 @@ def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:
     sections = [
         Section(uuid, kind, position + 1, [], [], [], [], [], [], [], [], True)
         for uuid, kind, position in sources
-        if cursors.get(uuid, (0, b""))[0] == position and life_of(run.own(uuid)) == "alive"
+        if cursors.get(uuid, (0, b""))[0] == position and writer_life(run, uuid) == "alive"
     ]
     if sections:
         name = RunName(target.entity, target.project, run.id)

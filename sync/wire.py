@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from store.errors import UsageError
-from store.paths import encode_name
+from store.names import encode_name
 from store.row import Kind, packb
 from store.sync.bounds import require_bounded
 from store.sync.columns import (
@@ -104,11 +104,15 @@ class Section(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows of one run; `store` is the id of the store that they come from."""
+    """Rows of one run; `store` is the id of the store that they come from.
+
+    `is_new`: the run is to be nobody else's yet, for it was begun with resume="never".
+    """
 
     run: RunName
     store: str
     sections: list[Section]
+    is_new: bool = False
 
     @property
     def rows(self) -> int:
@@ -122,6 +126,7 @@ def encode_batch(batch: Batch) -> bytes:
             "run": list(batch.run),
             "store": batch.store,
             "sections": [_pack_section(section) for section in batch.sections],
+            **({"new": True} if batch.is_new else {}),
         }
     )
     body = zlib.compress(content, LEVEL)
@@ -149,7 +154,10 @@ def decode_batch(data: bytes) -> Batch:
     budget = _Budget()
     run = _run_name(_list(_get(fields, "run"), str, 3))
     sections = [_unpack_section(item, budget) for item in _list(_get(fields, "sections"), dict)]
-    return Batch(run, _word(fields, "store"), sections)
+    is_new = fields.get("new", False)
+    if type(is_new) is not bool:
+        raise BadBatchError("new is neither true nor false")
+    return Batch(run, _word(fields, "store"), sections, is_new)
 
 
 def _expand(data: bytes) -> bytes:

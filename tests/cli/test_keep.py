@@ -10,7 +10,7 @@ from zlib import crc32
 from filelock import FileLock
 
 from store.journal import HEADER, create_journal
-from store.locks import Ownership
+from store.ownership import Ownership
 from store.paths import StoreFolder
 from store.row import Kind, pack_row
 from tests.cli.program import ask, call, make_run
@@ -35,7 +35,7 @@ def test_rows_at_risk_and_troubles_come_from_the_writers_notes(tmp_path: Path) -
     uuid = f"{1:032x}"
     run.journals.mkdir()
     own = Ownership(run.own(uuid))
-    own.note(b'{"waiting": 5, "dropped": 2, "trouble": "cannot fold: the disk is full"}')
+    own.note({"waiting": 5, "dropped": 2, "trouble": "cannot fold: the disk is full"})
     create_journal(run.journal(uuid, 1), "write").close(trim=True)
     try:
         (facts,) = ask("--store", tmp_path, "status", "r1")
@@ -56,7 +56,7 @@ def test_a_note_that_was_cut_off_still_tells_its_counts(tmp_path: Path) -> None:
     run.journals.mkdir()
     own = Ownership(run.own("a" * 32))
     create_journal(run.journal("a" * 32, 1), "write").close(trim=True)
-    own.note(b'{"waiting": 5, "dropped": 2, "trouble": "' + b"x" * 300 + b'"}')
+    own.note({"waiting": 5, "dropped": 2, "trouble": "x" * 600})
     (facts,) = ask("--store", tmp_path, "status")
     own.release()
     assert (facts["at_risk"], facts["dropped"], facts["trouble"]) == (5, 2, [])

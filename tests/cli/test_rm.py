@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from store.locks import Ownership
-from store.paths import StoreFolder, add_spill_folder, spill_folders
+from store.ownership import Ownership
+from store.paths import StoreFolder
+from store.spills import add_spill_folder, spill_folders
 from tests.cli.program import call, make_run
 from tests.helpers import open_gates, start_gated
 from tests.stored_runs import leave_journal, metrics_row

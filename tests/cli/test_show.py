@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,25 @@ def run_folder(store: Path) -> RunFolder:
 
 def test_a_run_is_no_table(store: Path) -> None:
     assert call("--store", store, "show", "sun-1", "--csv").exit_code == 2
+
+
+def test_a_cleaned_run_says_who_has_it_and_the_way_back(store: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "stick"
+    rows = ask("--store", store, "show", "abd2")["rows"]
+    assert call("--store", store, "sync", "abd2", "--to", remote).exit_code == 0
+    assert call("--store", store, "clean", "abd2", "--to", remote, "--yes").exit_code == 0
+    facts = ask("--store", store, "show", "moon-2")
+    assert (facts["path"], facts["state"], facts["rows"]) == ("local/p/abd2", "cleaned", rows)
+    cleaned = facts["cleaned"]
+    assert cleaned["at"] is not None
+    assert (cleaned["entity"], cleaned["project"]) == ("local", "p")
+    assert cleaned["remote"].startswith(str(remote))
+    shown = call("--store", store, "show", "abd").stdout
+    assert "once every row was found at the remote" in shown
+    assert cleaned["pull"] in shown
+    for option in (["--history"], ["--plot", "loss"]):
+        refused = call("--store", store, "show", "abd2", *option)
+        assert refused.exit_code == 2
+        assert cleaned["pull"] in refused.stderr
+    assert call("--store", store, *shlex.split(cleaned["pull"])[1:]).exit_code == 0
+    assert ask("--store", store, "show", "abd2")["state"] == "finished"

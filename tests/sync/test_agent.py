@@ -17,7 +17,7 @@ from tests.agents import agents_of, await_no_agent, kill_agents, no_agents_left
 from tests.chaos_proxy import ChaosProxy, chaos_proxy, refusal
 from tests.helpers import only_run, problems, rows_of, run_script
 from tests.programs import signed_in, status_of
-from tests.servers import RunningServer, make_key, running_server, start_server
+from tests.servers import RunningServer, make_key, start_server
 from tests.sync.clients import wait_until
 
 ROWS = 50
@@ -32,12 +32,6 @@ print("ready", flush=True)
 sys.stdin.readline()
 run.finish()
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
-        yield server
 
 
 @pytest.fixture

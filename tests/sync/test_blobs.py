@@ -218,7 +218,7 @@ def test_files_get_their_plain_names_and_nothing_else_happens(
     link_files(run, blobs)
     new = everything(tmp_path) - before
     files = run.files.relative_to(tmp_path).as_posix()
-    expected = {f"{files}/{name}" for name in PLAIN}
+    expected = {f"{files}/{name}" for name in (*PLAIN, f".content/{SHA256}")}
     folders = {parent.as_posix() for name in expected for parent in Path(name).parents}
     blob = {path.relative_to(tmp_path).as_posix()
             for path in (blobs.path(SHA256), *blobs.path(SHA256).parents[:2],
@@ -239,7 +239,7 @@ def test_a_file_where_another_has_a_folder_does_not_stop_the_rest(
         assert (run.files / "e").read_bytes() == CONTENT
         assert (run.files / "a").is_file() or (run.files / "a/b").is_file()
         assert (run.files / "c").is_file() or (run.files / "c/d").is_file()
-    assert [name for name in os.listdir(run.files) if name.startswith(".")] == []
+    assert [name for name in os.listdir(run.files) if name.startswith(".")] == [".content"]
 
 
 def test_a_changed_file_gets_its_content_back(store: StoreFolder, blobs: Blobs) -> None:

@@ -172,7 +172,7 @@ def test_only_the_owner_can_read_the_file() -> None:
     assert f"others can read {file}" in key.note
     save_key(OTHER, SET)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [name for name in os.listdir(file.parent) if name != file.name] == []
+    assert [name for name in os.listdir(file.parent) if name != file.name] == [f".{file.name}.lock"]
 
 
 def test_what_a_newer_version_has_written_stays() -> None:

@@ -29,19 +29,7 @@ from tests.helpers import (
 from tests.stored_runs import metric
 from tests.stored_runs import rows_of as made
 from tests.sync.batches import WiredFolder, batch_of, positions, put, stored
-from tests.sync.sending import Unreliable, assert_same, known, send, stand, two_writers
-
-A, B, C = "a" * 32, "b" * 32, "c" * 32
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    return two_writers(tmp_path / "here")
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> WiredFolder:
-    return WiredFolder(tmp_path / "there")
+from tests.sync.sending import A, B, C, Unreliable, assert_same, known, send, stand
 
 
 @pytest.fixture
@@ -136,7 +124,7 @@ def test_a_remote_that_takes_rows_and_has_none_is_given_up(run: RunFolder, tmp_p
             return answer._replace(positions={A: (1, b"d" * 16)})
 
     class Confused(WiredFolder):
-        def positions(self, runs: object, *, restore: bool) -> list[Positions | StoreError]:
+        def positions(self, runs: object, **said: bool) -> list[Positions | StoreError]:
             return [{A: (5, b"d" * 16)}]
 
         def send(self, batch: Batch, *, restore: bool, progress: Progress) -> Acknowledged:

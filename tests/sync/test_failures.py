@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-
-import pytest
 
 from store.paths import StoreFolder
 from store.row import Kind
@@ -18,7 +15,7 @@ from store.sync.http import Connection
 from store.transfer import hash_file
 from tests.helpers import counts_by_writer, rows_of
 from tests.programs import start_command
-from tests.servers import RunningServer, accounts_of, make_key, running_server
+from tests.servers import accounts_of, make_key, running_server
 from tests.stored_runs import absorb, metric
 from tests.stored_runs import rows_of as rows_saying
 from tests.sync.clients import (
@@ -35,19 +32,6 @@ from tests.sync.clients import (
 
 ENOUGH = 12
 """Requests of one `store sync` of one run that does not go on for ever."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """For all tests that leave it as it is; each has a project of its own."""
-    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RunningServer, tmp_path: Path) -> Iterator[Client]:
-    with client_of(server, tmp_path, tmp_path.name) as client:
-        yield client
 
 
 # -- rows --------------------------------------------------------------------------------------
@@ -307,6 +291,20 @@ def test_a_key_that_may_only_read_says_so(client: Client) -> None:
     assert done.returncode == NOT_ALLOWED, done.stderr
     assert len(client.requests()) < ENOUGH
     place = client.place()
+    assert (place["unsent"], place["synced"]) == (23, False)
+    assert "write" in place["error"]
+
+
+def test_a_key_that_may_only_read_is_told_so_also_of_a_project_that_is_not_there(
+    client: Client,
+) -> None:
+    client.key = make_key(client.server, "ann", ["read"])
+    client.log(20)
+    done = client.sync()
+    assert done.returncode == NOT_ALLOWED, done.stderr
+    assert "this key of ann has not the scope write" in done.stderr
+    assert len(client.requests()) < ENOUGH
+    (place,) = client.places().values()
     assert (place["unsent"], place["synced"]) == (23, False)
     assert "write" in place["error"]
 

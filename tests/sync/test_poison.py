@@ -21,33 +21,9 @@ from tests.sync.batches import (
     stored,
     stretches_of,
 )
+from tests.sync.one_source import ROWS, A, rows
 
-A, B = "a" * 32, "b" * 32
-ROWS = rows_of(
-    (Kind.CONFIG, 0, {"lr": 0.1}),
-    *(metric(n, {"loss": 1.0 / (n + 1), "n": n}) for n in range(20)),
-    (Kind.CONSOLE, 0, {"stream": "stdout", "text": "hello"}),
-    metric(20, {"note": "text", "image": {"_type": "image"}}),
-)
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> RunFolder:
-    """A run with ROWS of source A."""
-    run = new_run(tmp_path / "origin")
-    put(run, A, ROWS)
-    return run
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> RunFolder:
-    return new_run(tmp_path / "there")
-
-
-def rows(origin: RunFolder, first: int, last: int) -> Section:
-    """Rows `first` to `last` of source A, as they travel."""
-    section = next(stretches_of(origin, A, first - 1, last - first + 1))
-    return by_wire(batch_of(section)).sections[0]
+B = "b" * 32
 
 
 BAD_JSON = [

@@ -29,33 +29,9 @@ from tests.sync.batches import (
     stored,
     stretches_of,
 )
+from tests.sync.one_source import ROWS, A, rows
 
-A, B = "a" * 32, "b" * 32
-ROWS = rows_of(
-    (Kind.CONFIG, 0, {"lr": 0.1}),
-    *(metric(n, {"loss": 1.0 / (n + 1), "n": n}) for n in range(20)),
-    (Kind.CONSOLE, 0, {"stream": "stdout", "text": "hello"}),
-    metric(20, {"note": "text", "image": {"_type": "image"}}),
-)
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> RunFolder:
-    """A run with ROWS of source A."""
-    run = new_run(tmp_path / "origin")
-    put(run, A, ROWS)
-    return run
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> RunFolder:
-    return new_run(tmp_path / "there")
-
-
-def rows(origin: RunFolder, first: int, last: int) -> Section:
-    """Rows `first` to `last` of source A, as they travel."""
-    section = next(stretches_of(origin, A, first - 1, last - first + 1))
-    return by_wire(batch_of(section)).sections[0]
+B = "b" * 32
 
 
 def digest_of(listed: Sequence[Row]) -> bytes:
@@ -114,6 +90,15 @@ def test_a_gap_says_where_to_go_on_and_takes_nothing(
     receive(there, batch_of(rows(origin, have + 1, len(ROWS))))
     assert stored(there) == stored(origin)
     assert problems(there.path.parents[2]) == []
+
+
+def test_a_gap_of_a_run_that_is_not_there_leaves_nothing(
+    origin: RunFolder, there: RunFolder
+) -> None:
+    with pytest.raises(GapError) as caught:
+        receive(there, batch_of(rows(origin, 3, 9)))
+    assert caught.value.positions == {A: (0, DIGEST_START)}
+    assert not there.path.parent.exists()
 
 
 def test_stubs_keep_digests_and_rows_take_their_place(origin: RunFolder, there: RunFolder) -> None:

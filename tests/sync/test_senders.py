@@ -24,19 +24,7 @@ from tests.helpers import (
 from tests.stored_runs import metric
 from tests.stored_runs import rows_of as made
 from tests.sync.batches import WiredFolder, new_run, put, stored
-from tests.sync.sending import assert_same, send, two_writers
-
-A, B, C = "a" * 32, "b" * 32, "c" * 32
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    return two_writers(tmp_path / "here")
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> WiredFolder:
-    return WiredFolder(tmp_path / "there")
+from tests.sync.sending import A, B, assert_same, send
 
 
 def test_a_run_is_sent_while_three_processes_write_it(tmp_path: Path, remote: WiredFolder) -> None:

@@ -18,19 +18,7 @@ from tests.helpers import (
 )
 from tests.stored_runs import rows_of as made
 from tests.sync.batches import WiredFolder, positions, put
-from tests.sync.sending import assert_same, send, two_writers
-
-A, B, C = "a" * 32, "b" * 32, "c" * 32
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    return two_writers(tmp_path / "here")
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> WiredFolder:
-    return WiredFolder(tmp_path / "there")
+from tests.sync.sending import C, assert_same, send
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.chaos_proxy import refusal
 from tests.disks import ballast, tmpfs
 from tests.helpers import make_seed, problems, sources_of
 from tests.programs import start_command
-from tests.servers import RunningServer, running_server
+from tests.servers import running_server
 from tests.sync.clients import (
     SYNCED,
     UNSENT,
@@ -30,19 +29,6 @@ from tests.sync.clients import (
 
 ATTEMPTS = 5
 """Of `store sync`, for what does not answer."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """For all tests that leave it as it is; each has a project of its own."""
-    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RunningServer, tmp_path: Path) -> Iterator[Client]:
-    with client_of(server, tmp_path, tmp_path.name) as client:
-        yield client
 
 
 # -- answers -----------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import pytest
 from store.catalogue import Catalogue
 from store.journal import create_journal
 from store.locks import run_lock
-from store.paths import RunFolder, StoreFolder, add_spill_folder
+from store.paths import RunFolder, StoreFolder
 from store.row import Kind, Row, pack_row
+from store.spills import add_spill_folder
 from tests.stored_runs import BEGAN, absorb, leave_journal, metric, only_line, rows_of
 
 WRITE = """
@@ -145,7 +146,7 @@ def test_a_lock_that_a_thread_of_this_process_holds_makes_a_run_stale_too(
 
 def test_spilled_journals_are_found(store: StoreFolder, tmp_path: Path) -> None:
     run = absorb(store.run("local", "p", "r"), rows_of(metric(0, {"loss": 1.0}), state=None))
-    run = RunFolder(run.path, store.id)
+    run = RunFolder(run.path, store)
     catalogue = Catalogue(store)
     only_line(catalogue)
     folder = add_spill_folder(run, tmp_path / "spool")

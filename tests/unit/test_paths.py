@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import RunNotFound, SchemaTooNew, StoreCorrupt, StoreNotFound, UsageError
+from store.names import decode_name, encode_name
 from store.paths import (
     StoreFolder,
     create_store,
-    decode_name,
-    encode_name,
     locate_store,
     open_store,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from store.database import Source
-from store.locks import Life
+from store.ownership import Life
 from store.state import run_state, writer_state
 
 NOW = 1_000_000.0

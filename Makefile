@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long lint bench fuzz clean
+.PHONY: demo test test-long test-nfs lint bench fuzz clean
 
 demo: .venv/ready-demo
 	$(BIN)/python examples/digits/demo.py
@@ -13,11 +13,16 @@ test: lint
 test-long: .venv/ready-dev
 	$(BIN)/python -m pytest --long
 
+# On real NFS, in virtual machines: see tests/nfs/nodes.py. make test-nfs NFS="--vers 3 --only many"
+test-nfs: .venv/ready-dev
+	$(BIN)/python -m tests.nfs.campaign $(NFS)
+
 lint: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python packaging/check_scripts.py
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/log_latency.py

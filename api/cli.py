@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "ls": Entry("store.api.cli_runs:ls", "Look", "List the runs."),
     "show": Entry("store.api.cli_show:show", "Look", "Show everything about a run."),
     "sql": Entry("store.api.cli_sql:sql", "Look", "Ask all runs with SQL."),
+    "ui": Entry("store.api.cli_ui:ui", "Look", "Show the runs in a browser."),
     "status": Entry("store.api.cli_status:status", "Keep", "Say where the rows of each run are."),
     "check": Entry("store.api.cli_check:check", "Keep", "Verify runs, and repair them."),
     "copy": Entry("store.api.cli_move:copy", "Keep", "Copy a store or a run, also a live one."),

@@ -33,6 +33,19 @@ def data_folder(given: Path | None) -> Path:
     return (given or default_data()).expanduser().absolute()
 
 
+def require_server() -> None:
+    """StoreError where the packages of the server are not installed."""
+    try:
+        import jinja2  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"the server needs a package that is not installed: {error.name}",
+            hint="pip install 'runstore[server]'",
+        ) from error
+
+
 @click.command(
     epilog=example(
         "a server that machines of a network reach",
@@ -91,14 +104,7 @@ def serve(
     """
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together")
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise StoreError(
-            f"the server needs a package that is not installed: {error.name}",
-            hint="pip install 'runstore[server]'",
-        ) from error
+    require_server()
     from store.server.context import ServerOptions
     from store.server.serving import serve as run
 

@@ -32,7 +32,10 @@ VERSIONS: Final = {
     "aim": "3.29.1",
     "mlflow": "3.17.2",
 }
-ALSO: Final = {"tensorboardX": ["setuptools<81"], "aim": ["setuptools<81"]}
+ALSO: Final = {
+    "tensorboardX": ["setuptools<81", "tensorboard==2.20.0"],
+    "aim": ["setuptools<81"],
+}
 """What a peer needs at run time without asking for it."""
 
 

@@ -134,14 +134,15 @@ async def create_key(request: Request) -> Response:
     assert isinstance(user, str)
     if user != caller.user and not caller.is_admin:
         raise _not_yours(caller)
-    expires = await run_in_threadpool(_end, accounts, caller, fields["expires"])
+    expires = await run_in_threadpool(end_of_key, accounts, caller, fields["expires"])
     text, made = await run_in_threadpool(
         accounts.create_key, user, fields["scopes"], label=fields["label"], expires=expires
     )
     return JSONResponse({"key": text, **_key(made)}, 201)
 
 
-def _end(accounts: Accounts, caller: Caller, wanted: float | None) -> float | None:
+def end_of_key(accounts: Accounts, caller: Caller, wanted: float | None) -> float | None:
+    """When a new key ends: not after the one that it is made with."""
     assert caller.key_id is not None
     ends = [end for end in (wanted, accounts.key(caller.key_id).expires) if end is not None]
     return min(ends) if ends else None
@@ -150,11 +151,12 @@ def _end(accounts: Accounts, caller: Caller, wanted: float | None) -> float | No
 async def revoke_key(request: Request) -> Response:
     """From now on the key counts no more."""
     caller, accounts = caller_of(request), _accounts(request)
-    await run_in_threadpool(_revoke, accounts, caller, request.path_params["key"])
+    await run_in_threadpool(revoke_own, accounts, caller, request.path_params["key"])
     return Response(status_code=_GONE)
 
 
-def _revoke(accounts: Accounts, caller: Caller, key_id: str) -> None:
+def revoke_own(accounts: Accounts, caller: Caller, key_id: str) -> None:
+    """End a key of the caller, or of anybody for an administrator. Problem 404."""
     if accounts.key(key_id).user != caller.user and not caller.is_admin:
         raise Problem(404, "not_found", f"there is no key {key_id!r}")
     accounts.revoke_key(key_id)

@@ -24,7 +24,7 @@ from store.server.records import Holder, KeyRecord, User, check_name
 USED_SECONDS: Final = 60.0
 """How exactly it is known when a key was last used."""
 _ADMIN: Final = "SELECT 1 FROM users WHERE admin AND NOT disabled LIMIT 1"
-_KEY: Final = "id, prefix, user, scopes, label, k.created, expires, last_used, revoked"
+_KEY: Final = "k.id, prefix, user, scopes, label, k.created, k.expires, last_used, revoked"
 
 
 class Accounts(Memberships):
@@ -160,13 +160,14 @@ class Accounts(Memberships):
     def keys(self, user: str | None = None) -> list[KeyRecord]:
         """The keys of a user, or all, the newest last."""
         found = self._rows(
-            f"SELECT {_KEY} FROM keys k WHERE ?1 IS NULL OR user = ?1 ORDER BY k.created, id", user
+            f"SELECT {_KEY} FROM keys k WHERE ?1 IS NULL OR user = ?1 ORDER BY k.created, k.id",
+            user,
         )
         return [_key_record(row) for row in found]
 
     def key(self, key_id: str) -> KeyRecord:
         """404 where there is none."""
-        found = self._rows(f"SELECT {_KEY} FROM keys k WHERE id = ?", key_id)
+        found = self._rows(f"SELECT {_KEY} FROM keys k WHERE k.id = ?", key_id)
         if not found:
             raise Problem(404, "not_found", f"there is no key {key_id!r}")
         return _key_record(found[0])
@@ -187,10 +188,34 @@ class Accounts(Memberships):
             " FROM keys k JOIN users u ON u.name = k.user WHERE hash = ?",
             hash_key(text),
         )
-        if not found:
-            return None
-        *row, admin, disabled = found[0]
-        return Holder(_key_record(row), bool(admin), bool(disabled))
+        return _holder(found[0]) if found else None
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def start_session(self, key_id: str, seconds: float) -> str:
+        """A new session of a key, for so long: its token, which is told this once."""
+        token, now = os.urandom(32).hex(), self._clock()
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
+            connection.execute(
+                "INSERT INTO sessions VALUES(?, ?, ?, ?)",
+                (hash_key(token), key_id, now, now + seconds),
+            )
+        return token
+
+    def find_session(self, token: str) -> Holder | None:
+        """The key of a session that has not ended; whether the key still counts is not asked."""
+        found = self._rows(
+            f"SELECT {_KEY}, u.admin, u.disabled FROM sessions s JOIN keys k ON k.id = s.key"
+            " JOIN users u ON u.name = k.user WHERE s.hash = ? AND s.expires > ?",
+            *(hash_key(token), self._clock()),
+        )
+        return _holder(found[0]) if found else None
+
+    def end_session(self, token: str) -> None:
+        """From now on the token means nobody."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM sessions WHERE hash = ?", (hash_key(token),))
 
     def note_use(self, key: KeyRecord) -> None:
         """Write down that a key was used, at most once a minute; who cannot write goes on."""
@@ -202,6 +227,11 @@ class Accounts(Memberships):
             self._database.writing(timeout=0) as connection,
         ):
             connection.execute("UPDATE keys SET last_used = ? WHERE id = ?", (now, key.id))
+
+
+def _holder(row: Any) -> Holder:
+    *key, admin, disabled = row
+    return Holder(_key_record(key), bool(admin), bool(disabled))
 
 
 def _key_record(row: Any) -> KeyRecord:

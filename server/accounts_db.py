@@ -20,7 +20,7 @@ from store.errors import SchemaTooNew, StoreCorrupt, StoreNotFound
 from store.locks import run_lock
 
 FILE: Final = "accounts.db"
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_SECONDS: Final = 10.0
 _POOLED: Final = 8
 
@@ -66,6 +66,15 @@ CREATE TABLE keys(
 CREATE INDEX keys_by_user ON keys(user);
 """
 """A member with a project ('' is none) belongs to that project only."""
+SESSIONS: Final = """
+CREATE TABLE sessions(
+    hash BLOB PRIMARY KEY,
+    key TEXT NOT NULL REFERENCES keys(id) ON DELETE CASCADE,
+    created REAL NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+"""
+"""Since version 2."""
 
 
 class AccountsDatabase:
@@ -87,14 +96,24 @@ class AccountsDatabase:
                 raise StoreNotFound(folder)
             _publish(self.path)
         with self.reading() as connection:
-            self._check(connection)
+            found = self._version(connection)
+        if found < VERSION:
+            self._migrate()
 
-    def _check(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    def _version(self, connection: sqlite3.Connection) -> int:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise SchemaTooNew(self.path, found, VERSION)
-        if found != VERSION:
+        if found < 1:
             raise StoreCorrupt(self.path, "not a database of accounts")
+        return found
+
+    def _migrate(self) -> None:
+        with self.writing() as connection:
+            # Another process may have done it while this one waited.
+            if self._version(connection) == 1:
+                connection.execute(SESSIONS.strip().rstrip(";"))
+                connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -166,7 +185,9 @@ def _publish(path: Path) -> None:
     try:
         with contextlib.closing(connect(temporary)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+            connection.executescript(
+                f"BEGIN;{TABLES}{SESSIONS}PRAGMA user_version = {VERSION};COMMIT;"
+            )
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)

@@ -39,6 +39,8 @@ from store.server.limits import (
     is_address,
     is_loopback,
 )
+from store.server.local import LocalAccess
+from store.server.pages.routes import ALL_ROUTES, LOCAL_ROUTES
 from store.server.problems import (
     Problem,
     answer_fault,
@@ -46,7 +48,8 @@ from store.server.problems import (
     answer_nobody,
     answer_problem,
 )
-from store.server.routes import ROUTES, Endpoint, Need
+from store.server.routes import Endpoint, Need
+from store.server.sessions import identify, slow_down
 
 __all__ = ["Server", "ServerOptions", "make_app"]
 
@@ -60,24 +63,36 @@ HEADERS: Final = {
 _JSON: Final = "application/json"
 
 
-def make_app(options: ServerOptions, routes: Iterable[Endpoint] = ROUTES) -> Starlette:
+def make_app(options: ServerOptions, routes: Iterable[Endpoint] = ALL_ROUTES) -> Starlette:
     """The application that serves the data folder `options.data`, which is made where it lacks.
 
     `app.state.server` is the `Server`. Its end (lifespan) closes the databases.
     """
-    store: StoreFolder = create_store(options.data)
+    store = create_store(options.data)
     accounts = Accounts(options.data, create=True)
-    server = Server(store, accounts, Access(accounts), options)
-    failures = FailureLimit(options.failed_keys)
+    return _make(Server(store, accounts, Access(accounts), options), routes)
+
+
+def make_local_app(store: StoreFolder, options: ServerOptions) -> Starlette:
+    """The application that shows a store to its owner: no accounts, and no address that needs one.
+
+    It takes nothing in; runs are folded as any reader does.
+    """
+    return _make(Server(store, None, LocalAccess(store), options), LOCAL_ROUTES)
+
+
+def _make(server: Server, routes: Iterable[Endpoint]) -> Starlette:
+    options = server.options
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(open_runs.close)
-        await run_in_threadpool(accounts.close)
+        if server.users is not None:
+            await run_in_threadpool(server.users.close)
 
     app = Starlette(
-        routes=[_route(endpoint, failures) for endpoint in routes],
+        routes=[_route(endpoint) for endpoint in routes],
         middleware=[Middleware(Door, options=options)],
         exception_handlers={
             StoreError: answer_problem,
@@ -91,10 +106,11 @@ def make_app(options: ServerOptions, routes: Iterable[Endpoint] = ROUTES) -> Sta
     )
     app.router.redirect_slashes = False
     app.state.server = server
+    app.state.failures = FailureLimit(options.failed_keys)
     return app
 
 
-def _route(endpoint: Endpoint, failures: FailureLimit) -> Route:
+def _route(endpoint: Endpoint) -> Route:
     async def guarded(request: Request) -> Response:
         options = server_of(request).options
         is_json = request.headers.get("content-type", "").partition(";")[0].strip() == _JSON
@@ -102,7 +118,7 @@ def _route(endpoint: Endpoint, failures: FailureLimit) -> Route:
         limit = options.max_body if is_large else options.max_json
         check_length(request, limit)
         _read_slashes(request.scope)
-        caller = await run_in_threadpool(_admit, request, endpoint, failures)
+        caller = await run_in_threadpool(_admit, request, endpoint)
         request.state.caller = caller
         receive = capped(request.receive, limit, options.read_timeout)
         return await endpoint.handler(Request(request.scope, receive))
@@ -131,28 +147,17 @@ def _read_slashes(scope: Scope) -> None:
 # -- who may come in ---------------------------------------------------------------------------
 
 
-def _admit(request: Request, endpoint: Endpoint, failures: FailureLimit) -> Caller:
+def _admit(request: Request, endpoint: Endpoint) -> Caller:
     """The caller, who may call the endpoint. Problem where not."""
     access = server_of(request).access
     try:
-        caller = access.identify(request.headers.get("authorization"))
+        caller = identify(request)
     except Problem as problem:
         if problem.status == 401:
-            _slow_down(request, failures)
+            slow_down(request)
         raise
     _check_need(access, caller, endpoint.need, request.path_params)
     return caller
-
-
-def _slow_down(request: Request, failures: FailureLimit) -> None:
-    address = request.client.host if request.client else ""
-    wait = failures.count(address)
-    if wait:
-        raise Problem(
-            *(429, "slow_down", "too many wrong keys came from this address"),
-            "`store whoami --verify` says whether a key counts",
-            retry_after=wait,
-        )
 
 
 def _check_need(access: Access, caller: Caller, need: Need, path: dict[str, Any]) -> None:

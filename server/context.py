@@ -42,9 +42,20 @@ class Server:
     """`request.app.state.server`."""
 
     store: StoreFolder
-    accounts: Accounts
+    users: Accounts | None
     access: Access
     options: ServerOptions
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it shows somebody's own store, which has no accounts."""
+        return self.users is None
+
+    @property
+    def accounts(self) -> Accounts:
+        """Of a server; no address of a local store asks for them."""
+        assert self.users is not None
+        return self.users
 
 
 def server_of(request: Request) -> Server:

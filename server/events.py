@@ -30,6 +30,7 @@ from store.server.context import caller_of, server_of
 from store.server.library import find_run, no_such_run, opened
 from store.server.problems import Problem
 from store.server.query import Query
+from store.server.sessions import identify
 from store.server.stopping import is_stopping, notice_stop
 from store.state import run_state, writer_state
 
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 5.0
 """How often the state is looked at without new rows: silence, too, ends a run."""
+JOURNAL_SECONDS: Final = 1.0
+"""How often a run is folded that is being written into this store itself."""
 BEAT_SECONDS: Final = 15.0
 LIFE_SECONDS: Final = 1800.0
 MAX_STREAMS: Final = 500
-_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _MOST: Final = 2**62
 
 
@@ -99,24 +102,33 @@ class _Pulses:
                 del self._pulses[run.key]
 
 
-def _pulses(request: Request) -> _Pulses:
+def pulses_of(request: Request) -> _Pulses:
+    """Those of the process."""
     state = request.app.state
     if not hasattr(state, "pulses"):
         state.pulses = _Pulses()
     return cast("_Pulses", state.pulses)
 
 
+def check_room(request: Request) -> None:
+    """Problem 503: as many are watching as can be served."""
+    if pulses_of(request).streams >= MAX_STREAMS:
+        raise Problem(
+            503, "busy", "too many watch runs on this server just now", retry_after=LOOK_SECONDS
+        )
+
+
 class _Stream(StreamingResponse):
     """An answer that holds a pulse for as long as it is sent."""
 
     def __init__(self, request: Request, run: RunFolder, after: int) -> None:
-        super().__init__(iter(()), media_type="text/event-stream", headers=_HEADERS)
+        super().__init__(iter(()), media_type="text/event-stream", headers=HEADERS)
         self._request = request
         self._run = run
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pulses = _pulses(self._request)
+        pulses = pulses_of(self._request)
         notice_stop()
         try:
             pulse = pulses.take(self._run)
@@ -148,10 +160,7 @@ async def show_events(request: Request) -> Response:
     after = query.whole("after", _last_event(request), 0, _MOST)
     run = await run_in_threadpool(find_run, request)
     await run_in_threadpool(_look, request, run)
-    if _pulses(request).streams >= MAX_STREAMS:
-        raise Problem(
-            503, "busy", "too many watch runs on this server just now", retry_after=LOOK_SECONDS
-        )
+    check_room(request)
     return _Stream(request, run, after)
 
 
@@ -189,7 +198,8 @@ async def _events(
         found = pulse.version()
         if found is None:
             break
-        if found != version or now - looked > LOOK_SECONDS:
+        patience = JOURNAL_SECONDS if run.segments() else LOOK_SECONDS
+        if found != version or now - looked > patience:
             version, looked = found, now
             seen = await run_in_threadpool(_try_look, request, run)
             if seen is not None and seen != told:
@@ -197,7 +207,7 @@ async def _events(
                     yield seen.event()
                 told = seen
         if now - beaten > BEAT_SECONDS:
-            if not await run_in_threadpool(_may_see, request, run):
+            if not await run_in_threadpool(may_see, request, run.entity, run.project):
                 break
             beaten = now
             yield ": here\n\n"
@@ -215,13 +225,13 @@ def _try_look(request: Request, run: RunFolder) -> _Look | None:
         return None
 
 
-def _may_see(request: Request, run: RunFolder) -> bool:
+def may_see(request: Request, entity: str, project: str) -> bool:
     """Whether the caller still may: keys, members and visibility change."""
     access = server_of(request).access
     try:
-        caller = access.identify(request.headers.get("authorization"))
+        caller = identify(request)
     except Problem:
         return False
     if caller.user != caller_of(request).user:
         return False
-    return access.may_read(caller, run.entity, run.project)
+    return access.may_read(caller, entity, project)

@@ -39,6 +39,9 @@ _PICTURES: Final = {
     b"GIF8": "image/gif",
 }
 """Not SVG, which may hold scripts."""
+_TEXT: Final = "text/plain; charset=utf-8"
+SHOWN_TYPES: Final = ("text/plain", "image/webp", *_PICTURES.values())
+"""The types of what is sent to be shown."""
 _LINES: Final = (
     "SELECT l.row, r.time, l.stream, l.text, s.uuid, s.label, s.host, s.pid"
     " FROM line l JOIN rows r ON r.seq = l.row JOIN source s ON s.id = r.source"
@@ -176,7 +179,7 @@ def _media_type(path: Path) -> str:
     for begin, kind in _PICTURES.items():
         if head.startswith(begin):
             return kind
-    return "image/webp" if head[:4] + head[8:] == b"RIFFWEBP" else "text/plain; charset=utf-8"
+    return "image/webp" if head[:4] + head[8:] == b"RIFFWEBP" else _TEXT
 
 
 def _facts(text: str) -> tuple[str | None, int | None]:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -27,19 +27,23 @@ from store.server.problems import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from store.paths import RunFolder
+    from store.paths import RunFolder, StoreFolder
 
+_T = TypeVar("_T")
 _making: Final = threading.Lock()
 
 
 class Library(Catalogue):
     """The catalogue of a server's runs. Thread-safe."""
 
-    _looked = float("-inf")
+    def __init__(self, store: StoreFolder) -> None:
+        super().__init__(store)
+        self._looked = float("-inf")
+        self._kept: dict[tuple[str, str], tuple[object, object]] = {}
 
-    def look(self) -> None:
-        """See what changed; requests that wait for the same look share one."""
-        asked = time.monotonic()
+    def look(self, *, within: float = 0.0) -> None:
+        """See what changed, if nobody did `within` the last seconds; who waits shares a look."""
+        asked = time.monotonic() - within
         with self._lock:
             if self._looked < asked:
                 self._looked = time.monotonic()
@@ -48,6 +52,20 @@ class Library(Catalogue):
     def select(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of the catalogue's tables."""
         return self._select(sql, *parameters)
+
+    def kept(self, entity: str, project: str, make: Callable[[], _T]) -> _T:
+        """What `make` gives of a project's runs, made anew only when a run has changed.
+
+        To be called for one `make` only.
+        """
+        state = self.select(
+            "SELECT count(*), max(n), sum(version) FROM run WHERE entity = ? AND project = ?",
+            (entity, project),
+        )
+        found = self._kept.get((entity, project))
+        if found is None or found[0] != state:
+            found = self._kept[entity, project] = (state, make())
+        return cast("_T", found[1])
 
     def line_of(self, run: RunFolder) -> RunLine:
         """The line on a run as it is now. Problem 404: it was just removed."""
@@ -83,7 +101,7 @@ def find_run(request: Request, run_id: str | None = None) -> RunFolder:
 @contextlib.contextmanager
 def opened(request: Request, run: RunFolder) -> Iterator[sqlite3.Connection]:
     """A connection to a run's database, after what lies in its journals was folded. Problem 404."""
-    if run.segments():
+    if run.is_unfolded():
         library_of(request).refresh(WAIT_SECONDS, only=run.key)
     with contextlib.ExitStack() as stack:
         try:

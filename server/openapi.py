@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from starlette.responses import Response
 
 from store import __version__
+from store.server.files import SHOWN_TYPES
 from store.server.keys import SCOPES
 from store.server.library import answer
 from store.server.records import NAME, ROLES, VISIBILITIES
@@ -131,7 +132,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "pid:whole? host store",
         **dict.fromkeys(("host", "store"), FOR_MEMBERS),
     ),
-    "Metric": _object("key points:whole min:number? max:number? last:any"),
+    "Metric": _object("key points:whole min:number? max:number? last:any step_metric:text?"),
     "Series": _object(
         "x from:number to:number points:whole",
         "missing",
@@ -139,12 +140,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         series=_list(
             _object(
                 "run key total:whole",
+                "mean_x mean_y",
                 x=_list(NUMBER),
                 y=_list({"type": ["number", "null"]}, "null is NaN"),
+                mean_x=_list(NUMBER, "the middle of each column"),
+                mean_y=_list(NUMBER, "the mean of its values"),
             )
         ),
     ),
     "Line": _object("seq:whole time:time stream text source writer:text?"),
+    "ObjectKey": _object("key count:whole first:whole last:whole", types=_list(TEXT)),
+    "Object": _object("seq:whole step:whole time:time type data:any"),
     "File": _object("name size:whole? sha256:text? here:flag"),
     "User": _object("name admin:flag disabled:flag created:time"),
     "Key": _object(
@@ -160,7 +166,9 @@ _SERIES_QUERY: Final[dict[str, Schema]] = {
     "points": _typed("integer", "pixel columns of the chart", maximum=MAX_COLUMNS, default=1000),
     "from": _typed("number", "where the chart begins, in units of x"),
     "to": _typed("number", "where it ends"),
-    "x": _typed("string", enum=["step", "time", "relative"]),
+    "x": _typed("string", enum=["step", "time", "relative", "metric"]),
+    "x_key": _typed("string", "with x=metric: the metric whose values are x"),
+    "mean": _typed("string", "1: also the mean of each column", enum=["0", "1"]),
     "source": _typed("string", "only what this source logged"),
     "type": _typed("string", "of y in a binary answer", enum=["float64", "float32"]),
 }
@@ -223,7 +231,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body={_JSON: _object(visibility=VISIBILITY)}, gives={_JSON: _ref("Project")}
     ),
     "positions": Operation(
-        body={_JSON: _object("", "restore:flag", runs=_list(RUN_NAME))},
+        body={_JSON: _object("", "restore:flag send:flag", runs=_list(RUN_NAME))},
         gives={_JSON: _object(runs=_list(_object("", "error:object sources", sources=POSITIONS)))},
         summary="Where the sources of runs stand, at most 1000 runs at once.",
     ),
@@ -256,7 +264,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
             "tag": _list(TEXT, "all of these"),
             "group": TEXT,
             "job_type": TEXT,
-            "name": _typed("string", "a part of the name or the id"),
+            "name": _list(TEXT, "parts of the name or the id"),
             "filter": _list(TEXT, "such as config.lr<0.1 or summary.loss>=0.3; = != < <= > >="),
             "sort": _typed("string", "a field, config.KEY or summary.KEY; - for greatest first"),
             "limit": _typed("integer", minimum=1, maximum=LIMIT, default=100),
@@ -298,11 +306,25 @@ OPERATIONS: Final[dict[str, Operation]] = {
             "after": _typed("integer", "lines behind this seq"),
             "before": _typed("integer", "instead: the last lines before this seq"),
             "limit": WHOLE,
+            "search": _typed("string", "only lines with this text"),
         },
         gives={_JSON: _object("more:flag", "next:whole before:whole", lines=_list(_ref("Line")))},
     ),
     "list_files": Operation(gives={_JSON: _object(files=_list(_ref("File")))}),
-    "show_file": Operation(gives=_FILE),
+    "show_file": Operation(
+        query={"view": _typed("string", enum=["download", "inline"])},
+        gives={kind: _FILE[_BYTES] for kind in (_BYTES, *SHOWN_TYPES)},
+    ),
+    "list_objects": Operation(gives={_JSON: _object(keys=_list(_ref("ObjectKey")))}),
+    "show_objects": Operation(
+        query={"after": _typed("integer", "values behind this seq"), "limit": WHOLE},
+        gives={_JSON: _object("next:whole more:flag", objects=_list(_ref("Object")))},
+    ),
+    "change_run": Operation(
+        body={_JSON: _object("", "notes:text? name:text? tags", tags=_list(TEXT))},
+        gives={_JSON: _object("name notes:text?", changed=_list(TEXT))},
+    ),
+    "show_project_events": Operation(gives={"text/event-stream": _object("event data")}),
     "show_events": Operation(
         query={"after": _typed("integer", "seq that is known")},
         gives={"text/event-stream": _object("id event data")},

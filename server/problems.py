@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import math
 import sqlite3
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from store.errors import (
@@ -108,20 +109,30 @@ def _of_the_machine(error: Exception) -> Problem | None:
     return None
 
 
-async def answer_problem(_request: Request, error: Exception) -> Response:
+async def answer_problem(request: Request, error: Exception) -> Response:
     """The handler for errors that have an answer; others go on to the last one."""
-    from starlette.responses import JSONResponse
-
     problem = problem_of(error)
     if problem is None:
         raise error
-    return JSONResponse(problem.record(), problem.status, problem.headers())
+    return _answer(request, problem, problem.headers())
 
 
-async def answer_http_error(_request: Request, error: Exception) -> Response:
+def _answer(request: Request, problem: Problem, headers: Mapping[str, str] | None) -> Response:
+    """A page where a browser asked for one, else JSON."""
+    from starlette.responses import JSONResponse
+
+    is_page = not request.url.path.startswith("/api/")
+    if is_page and "text/html" in request.headers.get("accept", ""):
+        from store.server.pages.errors import show_problem
+
+        said = (problem.status, problem.message, problem.hint)
+        return show_problem(request, *said, headers)
+    return JSONResponse(problem.record(), problem.status, headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
     """The handler for what the router says: no such path, not with this method."""
     from starlette.exceptions import HTTPException
-    from starlette.responses import JSONResponse
 
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "bad_method", 413: "too_large"}.get(
@@ -129,15 +140,13 @@ async def answer_http_error(_request: Request, error: Exception) -> Response:
     )
     told = "there is nothing at this address" if code == "not_found" else error.detail
     problem = Problem(error.status_code, code, told)
-    return JSONResponse(problem.record(), problem.status, error.headers)
+    return _answer(request, problem, error.headers)
 
 
-async def answer_fault(_request: Request, _error: Exception) -> Response:
+async def answer_fault(request: Request, _error: Exception) -> Response:
     """The handler for everything else; the traceback goes to the server's log, not out."""
-    from starlette.responses import JSONResponse
-
     problem = Problem(500, "internal", "the server failed at this", "its log says why")
-    return JSONResponse(problem.record(), problem.status)
+    return _answer(request, problem, None)
 
 
 async def answer_nobody(_request: Request, _error: Exception) -> Response:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import QueryParams
+
 from store.server.problems import Problem
 
 if TYPE_CHECKING:
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 class Query:
     """The parameters behind the question mark. All methods raise Problem 400."""
 
-    def __init__(self, request: Request, *known: str) -> None:
-        self._given = request.query_params
+    def __init__(self, request: Request | QueryParams, *known: str) -> None:
+        given = request if isinstance(request, QueryParams) else request.query_params
+        self._given = given
         unknown = sorted(self._given.keys() - set(known))
         if unknown:
             hint = f"known: {', '.join(known)}" if known else "there are none here"

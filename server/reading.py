@@ -16,6 +16,7 @@ from store.database import Source
 from store.errors import SchemaTooNew, StoreCorrupt, StoreError
 from store.jsontext import from_json
 from store.scan import lives
+from store.server.column_files import ColumnFiles
 from store.server.context import caller_of, server_of
 from store.server.graves import Graves
 from store.server.library import answered, find_run, is_member, library_of, opened
@@ -24,6 +25,7 @@ from store.server.problems import BUSY_SECONDS, Problem
 from store.server.query import Query
 from store.server.selection import COLUMNS, PARAMETERS, select_runs
 from store.state import writer_state
+from store.summarize import Definitions
 from store.transfer import remove_run
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ _JSON_COLUMNS = frozenset({"tags", "config", "summary", "nan"})
 async def list_projects(request: Request) -> Response:
     """The projects that the caller may see; with ?entity=, those of one entity."""
     entity = Query(request, "entity").text("entity")
-    return await answered(_projects, request, entity)
+    return await answered(lambda: {"projects": projects(request, entity)})
 
 
-def _projects(request: Request, entity: str | None) -> dict[str, Any]:
+def projects(request: Request, entity: str | None) -> list[dict[str, Any]]:
+    """The projects that the caller may see, or those of one entity."""
     server = server_of(request)
     visible = server.access.visible_projects(caller_of(request))
     library = library_of(request)
@@ -56,12 +59,11 @@ def _projects(request: Request, entity: str | None) -> dict[str, Any]:
             " FROM run GROUP BY entity, project"
         )
     }
-    projects = [
+    return [
         _project(in_entity, name, visibility, counts.get((in_entity, name), (0, 0, None)))
         for in_entity, name, visibility in visible
         if entity in (None, in_entity)
     ]
-    return {"projects": projects}
 
 
 def _project(entity: str, name: str, visibility: str, counts: tuple[Any, ...]) -> dict[str, Any]:
@@ -84,7 +86,7 @@ async def show_project(request: Request) -> Response:
 
 def _one_project(request: Request) -> dict[str, Any]:
     entity, name = request.path_params["entity"], request.path_params["project"]
-    found = server_of(request).accounts.project(entity, name)
+    found = server_of(request).access.project(entity, name)
     if found is None:
         raise Problem(404, "not_found", f"there is no project {entity}/{name}")
     library = library_of(request)
@@ -117,13 +119,14 @@ def _runs(request: Request, query: Query) -> dict[str, Any]:
     page, more = rows[: selection.limit], len(rows) > selection.limit
     member = is_member(request)
     return {
-        "runs": [_listed(row, member=member) for row in page],
+        "runs": [listed_run(row, member=member) for row in page],
         "total": total,
         "next": selection.cursor(page[-1]) if more else None,
     }
 
 
-def _listed(row: tuple[Any, ...], *, member: bool) -> dict[str, Any]:
+def listed_run(row: tuple[Any, ...], *, member: bool) -> dict[str, Any]:
+    """A run in lists, from a row of COLUMNS."""
     fields = dict(zip(COLUMNS, row, strict=False))
     del fields["key"]
     return {
@@ -136,22 +139,30 @@ def _listed(row: tuple[Any, ...], *, member: bool) -> dict[str, Any]:
 async def show_run(request: Request) -> Response:
     """One run: identity, state, config, summary, attributes, metrics, sources."""
     Query(request)
-    return await answered(_run, request)
+    return await answered(run_facts, request)
 
 
-def _run(request: Request) -> dict[str, Any]:
+def run_facts(request: Request) -> dict[str, Any]:
+    """What the caller may know of the run that the path names. Problem 404."""
     run, member = find_run(request), is_member(request)
     library = library_of(request)
     line = library.line_of(run)
     attributes: Mapping[str, Any] = from_json(line.attributes)
-    metrics = library.metric_keys(line)
+    metrics, definitions = library.metric_keys(line), Definitions(attributes)
     fields = tuple(getattr(line, name) for name in COLUMNS)
     return {
-        **_listed(fields, member=member),
+        **listed_run(fields, member=member),
         "member": member,
         "attributes": dict(attributes) if member else open_attributes(attributes),
         "metrics": [
-            {"key": m.key, "points": m.points, "min": m.least, "max": m.greatest, "last": m.value}
+            {
+                "key": m.key,
+                "points": m.points,
+                "min": m.least,
+                "max": m.greatest,
+                "last": m.value,
+                "step_metric": definitions.of(m.key).step_metric,
+            }
             for m in metrics
         ],
         "refused": from_json(line.refused),
@@ -209,4 +220,5 @@ def _delete(request: Request) -> dict[str, Any]:
         ) from error
     except FileNotFoundError:
         pass  # somebody else was faster
+    ColumnFiles.of_user().forget(run)
     return {"deleted": list(name), "by": grave.by, "at": grave.at}

@@ -15,7 +15,8 @@ ROLES: Final[tuple[str, ...]] = get_args(Role)
 Visibility = Literal["private", "team", "public", "open"]
 VISIBILITIES: Final[tuple[str, ...]] = get_args(Visibility)
 RESERVED: Final = frozenset(
-    "local api static files graphql login logout settings new search health".split()
+    "local api static files graphql login logout account settings sql licenses".split()
+    + "new search health".split()
 )
 """What no user or team may be called: the entity of runs at home, addresses of the server."""
 _OWN_FILES: Final = ("store.", "accounts.", "settings.")

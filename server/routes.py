@@ -15,7 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from store.server import account_routes as accounts
-from store.server import events, files, ingest, openapi, reading, rows, series
+from store.server import (
+    editing,
+    events,
+    files,
+    ingest,
+    objects,
+    openapi,
+    project_events,
+    reading,
+    rows,
+    series,
+)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -75,13 +86,17 @@ ROUTES: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", f"{V1}/projects", reading.list_projects, Need.ANYBODY),
     Endpoint("GET", _PROJECT, reading.show_project, Need.READ_PROJECT),
     Endpoint("GET", f"{_PROJECT}/runs", reading.list_runs, Need.READ_PROJECT),
+    Endpoint("GET", f"{_PROJECT}/events", project_events.show_project_events, Need.READ_PROJECT),
     Endpoint("GET", f"{_PROJECT}/series", series.show_project_series, Need.READ_PROJECT),
     Endpoint("GET", _RUN, reading.show_run, Need.READ_PROJECT),
+    Endpoint("PATCH", _RUN, editing.change_run, Need.CHANGE_PROJECT),
     Endpoint("DELETE", _RUN, reading.delete_run, Need.CHANGE_PROJECT),
     Endpoint("GET", f"{_RUN}/rows", rows.list_rows, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/series", series.show_series, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/console", files.show_console, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/files", files.list_files, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/files/{{name:path}}", files.show_file, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/objects", objects.list_objects, Need.READ_PROJECT),
+    Endpoint("GET", f"{_RUN}/objects/{{key:path}}", objects.show_objects, Need.READ_PROJECT),
     Endpoint("GET", f"{_RUN}/events", events.show_events, Need.READ_PROJECT),
 )

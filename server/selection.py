@@ -1,6 +1,6 @@
 """Which runs of a project a request asks for, as one question to the catalogue.
 
-    state, tag, group, job_type, name      as they are; `name` is a part of name or id
+    state, tag, group, job_type, name      as they are; `name` is a part of name or id, repeatable
     filter=config.lr<0.1                   = != < <= > >= on config and summary, repeatable
     sort=-summary.loss                     a field, config or summary; `-` = greatest first
 
@@ -15,11 +15,16 @@ import base64
 import binascii
 import json
 import re
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from store.server.query import Query, bad_request
 
+if TYPE_CHECKING:
+    from store.server.library import Library
+
 LIMIT: Final = 1000
+GROUPS: Final = 500
 MOST: Final = 32
 """Filters, states and tags in one request."""
 PARAMETERS: Final = (
@@ -63,15 +68,18 @@ class Selection(NamedTuple):
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def select_runs(entity: str, project: str, query: Query) -> Selection:
-    """What the query asks for. Problem 400 where it cannot be meant so."""
-    conditions, values = ["r.entity = ?", "r.project = ?"], [entity, project]
-    _add_fields(query, conditions, values)
-    for text in query.texts("filter", MOST):
-        condition, found = _parse_filter(text)
-        conditions.append(condition)
-        values += found
-    where = " AND ".join(conditions)
+class Condition(NamedTuple):
+    """A condition on `run r`, and the parameters in it."""
+
+    sql: str
+    parameters: list[Any]
+
+
+def select_runs(
+    entity: str, project: str, query: Query, also: Sequence[Condition] = ()
+) -> Selection:
+    """What the query asks for, and `also`. Problem 400 where it cannot be meant so."""
+    where, values = _where(entity, project, query, also)
     sort = query.text("sort") or "-created"
     value, sort_values = _sorted_by(sort.removeprefix("-"))
     columns = ", ".join(f'r."{name}" AS "{name}"' for name in COLUMNS)
@@ -90,6 +98,52 @@ def select_runs(entity: str, project: str, query: Query) -> Selection:
     )
 
 
+class Group(NamedTuple):
+    """Runs with the same value of what they are grouped by; without one it is None."""
+
+    value: Any
+    runs: int
+    running: int
+
+
+def count_groups(library: Library, entity: str, project: str, query: Query, by: str) -> list[Group]:
+    """The groups that the query's runs make, the first GROUPS by their values."""
+    where, values = _where(entity, project, query)
+    value, more = _sorted_by(by)
+    rows = library.select(
+        f"SELECT {value} AS value, count(*), sum(r.state = 'running') FROM run r WHERE {where}"
+        " GROUP BY value ORDER BY value IS NULL, value LIMIT ?",
+        [*more, *values, GROUPS],
+    )
+    return [Group(*row) for row in rows]
+
+
+def in_group(by: str, value: object) -> Condition:
+    """The condition of the runs in a group."""
+    sql, parameters = _sorted_by(by)
+    return Condition(f"{sql} IS ?", [*parameters, value])
+
+
+def among(run_ids: Sequence[str]) -> Condition:
+    """The condition of runs with these ids."""
+    return Condition(f"r.id IN ({', '.join('?' * len(run_ids))})", list(run_ids))
+
+
+def _where(
+    entity: str, project: str, query: Query, also: Sequence[Condition] = ()
+) -> tuple[str, list[Any]]:
+    conditions, values = ["r.entity = ?", "r.project = ?"], [entity, project]
+    _add_fields(query, conditions, values)
+    for text in query.texts("filter", MOST):
+        condition, found = _parse_filter(text)
+        conditions.append(condition)
+        values += found
+    for more in also:
+        conditions.append(more.sql)
+        values += more.parameters
+    return " AND ".join(conditions), values
+
+
 def _add_fields(query: Query, conditions: list[str], values: list[Any]) -> None:
     states = query.texts("state", MOST)
     if states:
@@ -103,8 +157,7 @@ def _add_fields(query: Query, conditions: list[str], values: list[Any]) -> None:
         if text is not None:
             conditions.append(f'r."{name}" = ?')
             values.append(text)
-    text = query.text("name")
-    if text is not None:
+    for text in query.texts("name", MOST):
         conditions.append("(instr(lower(r.name), lower(?)) OR instr(r.id, ?))")
         values += [text, text]
 

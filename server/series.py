@@ -1,19 +1,21 @@
 """Series: the points of metrics, thinned to what a chart of so many pixels shows (`server.m4`).
 
-    series?key=K...&points=W&x=step|time|relative&from=&to=[&source=UUID]
+    series?key=K...&points=W&x=step|time|relative|metric&from=&to=[&mean=1][&source=UUID]
     /projects/{entity}/{project}/series?run=R...&key=K...                   several runs at once
 
 `points` is the chart's width in pixels; all series of an answer share its columns, from `from` to
 `to` in units of x (by default, from the first point of all to the last). `relative` is seconds
-since the run began. As JSON, y has null for NaN and 9e999 for infinity. For
-`Accept: application/x-runstore-series` the answer is, little-endian:
+since the run began; `metric` the value that the metric `x_key` had. With `mean=1`, a series that
+was thinned has the mean of each column (mean_x, mean_y; else empty), for smoothing. As JSON, y has
+null for NaN and 9e999 for infinity. For `Accept: application/x-runstore-series` the answer is,
+little-endian:
 
     0   magic "RSER", uint32 version (1), uint32 length H of the head, uint32 0
     16  the head: JSON of H bytes, padded with spaces to a multiple of 8
     ..  arrays, each at a multiple of 8 behind the head
 
-The head is the JSON answer, but x and y of each series are [offset behind the head, count]. x is
-float64; y is float64, or float32 with `type=float32`.
+The head is the JSON answer, but an array is [offset behind the head, count]; equal ones lie there
+once. x is float64; y is float64, or float32 with `type=float32`.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ import sqlite3
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from store.server.column_files import ColumnFiles
+from store.server.columns import Line
 from store.server.library import answer, find_run, opened
-from store.server.m4 import m4
-from store.server.points import Columns, Points
+from store.server.m4 import m4, means
+from store.server.points import MOST, Points
 from store.server.problems import Problem
 from store.server.query import Query, bad_request
 
@@ -50,7 +54,7 @@ MAX_SERIES: Final = 1000
 MAX_COLUMNS: Final = 10_000
 MAX_PIXELS: Final = 1_000_000
 """Columns of all series of an answer, each of which gives four points and more."""
-_COMMON: Final = ("key", "points", "from", "to", "x", "source", "type")
+_COMMON: Final = ("key", "points", "from", "to", "x", "x_key", "mean", "source", "type")
 _making: Final = threading.Lock()
 
 
@@ -58,6 +62,8 @@ class _Asked(NamedTuple):
     keys: list[str]
     columns: int
     x: str
+    x_key: str
+    mean: bool
     source: str
     low: float | None
     high: float | None
@@ -65,14 +71,16 @@ class _Asked(NamedTuple):
     code: str
 
 
-class _Line(NamedTuple):
+class _Thinned(NamedTuple):
     """One series, as far as it is drawn; `total` points were logged in all."""
 
     run: str
     key: str
     total: int
-    x: Sequence[float]
+    x: array[float]
     y: array[float]
+    mean_x: array[float]
+    mean_y: array[float]
 
 
 async def show_series(request: Request) -> Response:
@@ -97,11 +105,17 @@ def _read_query(request: Request, query: Query) -> _Asked:
     low, high = query.number("from"), query.number("to")
     if low is not None and high is not None and low > high:
         raise bad_request("from is greater than to")
+    x, x_key = query.choice("x", ("step", "time", "relative", "metric")), query.text("x_key")
+    source = query.text("source") or ""
+    if (x == "metric") != (x_key is not None) or (x == "metric" and source):
+        raise bad_request("x_key names the metric of x=metric, which is that of all sources")
     return _Asked(
         keys,
         columns=query.whole("points", 1000, 1, MAX_COLUMNS),
-        x=query.choice("x", ("step", "time", "relative")),
-        source=query.text("source") or "",
+        x=x,
+        x_key=x_key or "",
+        mean=query.choice("mean", ("0", "1")) == "1",
+        source=source,
         low=low,
         high=high,
         binary=CONTENT_TYPE in request.headers.get("accept", ""),
@@ -117,15 +131,19 @@ def _series(request: Request, asked: _Asked, names: list[str] | None) -> Respons
             f"{count} series of {asked.columns} columns are too much for one answer",
             f"at most {MAX_SERIES} series and {MAX_PIXELS:,} columns in all",
         )
-    low, high = _range(request, runs, asked)
-    lines = [line for run in runs for line in _thinned(request, run, asked, low, high)]
+    low, high, held = _range(request, runs, asked)
+    thinned: list[_Thinned] = []
+    for run in runs:
+        found = held.pop(run.id, None) or _read(request, run, asked)
+        thinned += _thin(run, found, asked, low, high)
     head: dict[str, Any] = {"x": asked.x, "from": low, "to": high, "points": asked.columns}
     if names is not None:
         head["missing"] = missing
     if asked.binary:
-        return _binary(head, lines, asked.code)
-    told = [{**_facts(line), "x": list(line.x), "y": line.y.tolist()} for line in lines]
-    return answer({**head, "series": told})
+        return _binary(head, thinned, asked)
+    return answer(
+        {**head, "series": [_told(line, asked, lambda y: y.tolist()) for line in thinned]}
+    )
 
 
 def _find(request: Request, names: list[str] | None) -> tuple[list[RunFolder], list[str]]:
@@ -148,30 +166,48 @@ def _points(request: Request) -> Points:
     state = request.app.state
     with _making:
         if not hasattr(state, "points"):
-            state.points = Points()
+            state.points = Points(files=ColumnFiles.of_user())
         return cast("Points", state.points)
 
 
-def _range(request: Request, runs: list[RunFolder], asked: _Asked) -> tuple[float, float]:
-    """From where to where the chart goes."""
-    low, high = asked.low, asked.high
+class _Found(NamedTuple):
+    """The lines of a run, a key each, and what their x are counted from."""
+
+    lines: list[Line]
+    began: float
+
+
+def _read(request: Request, run: RunFolder, asked: _Asked) -> _Found:
+    points = _points(request)
+    with opened(request, run) as connection:
+        if asked.x == "metric":
+            return _Found(
+                [points.read_by(connection, run, key, asked.x_key) for key in asked.keys], 0.0
+            )
+        columns = points.read_all(connection, run, asked.keys, asked.source)
+        lines = [found.by_step if asked.x == "step" else found.by_time for found in columns]
+        return _Found(lines, _began(connection, asked.x))
+
+
+def _range(
+    request: Request, runs: list[RunFolder], asked: _Asked
+) -> tuple[float, float, dict[str, _Found]]:
+    """From where to where the chart goes, and what was read to know it, as far as that is held."""
+    low, high, size = asked.low, asked.high, 0
+    held: dict[str, _Found] = {}
     if low is None or high is None:
         ends: list[float] = []
         for run in runs:
-            with opened(request, run) as connection:
-                for key in asked.keys:
-                    columns = _points(request).read(connection, run, key, asked.source)
-                    if columns.values:
-                        ends += _ends(columns, asked.x, _began(connection, asked.x))
+            found = _read(request, run, asked)
+            for line in found.lines:
+                if line.y:
+                    ends += (line.x[0] - found.began, line.x[-1] - found.began)
+            size += sum(len(line.y) for line in found.lines)
+            if size <= MOST:
+                held[run.id] = found
         low = min(ends, default=0.0) if low is None else low
         high = max(ends, default=low) if high is None else high
-    return float(low), float(max(low, high))
-
-
-def _ends(columns: Columns, x: str, began: float) -> tuple[float, float]:
-    if x == "step":
-        return columns.steps[0], columns.steps[-1]
-    return min(columns.times) - began, max(columns.times) - began
+    return float(low), float(max(low, high)), held
 
 
 def _began(connection: sqlite3.Connection, x: str) -> float:
@@ -185,47 +221,53 @@ def _began(connection: sqlite3.Connection, x: str) -> float:
     return began or 0.0
 
 
-def _thinned(
-    request: Request, run: RunFolder, asked: _Asked, low: float, high: float
-) -> list[_Line]:
-    lines = []
-    with opened(request, run) as connection:
-        began = _began(connection, asked.x)
-        for key in asked.keys:
-            columns = _points(request).read(connection, run, key, asked.source)
-            x, y = _axes(columns, asked.x, began)
-            kept = m4(x, y, asked.columns, low, high)
-            lines.append(
-                _Line(
-                    *(run.id, key, len(y), [x[place] for place in kept]),
-                    array("d", [y[place] for place in kept]),
-                )
-            )
-    return lines
+def _thin(
+    run: RunFolder, found: _Found, asked: _Asked, low: float, high: float
+) -> Iterator[_Thinned]:
+    began = found.began
+    for key, (x, y, buckets) in zip(asked.keys, found.lines, strict=True):
+        chart = (x, y, asked.columns, low + began, high + began, buckets)
+        kept = m4(*chart)
+        mean_x, mean_y = means(*chart) if asked.mean else (array("d"), array("d"))
+        yield _Thinned(
+            *(run.id, key, len(y)),
+            _shifted(_chosen(x, kept), began),
+            _chosen(y, kept),
+            _shifted(mean_x, began),
+            mean_y,
+        )
 
 
-def _axes(columns: Columns, x: str, began: float) -> tuple[Sequence[float], array[float]]:
-    """x ascending, and y beside it."""
-    if x == "step":
-        return columns.steps, columns.values
-    times, values = columns.times, columns.values
-    listed = times.tolist()
-    if listed != sorted(listed):
-        order = sorted(range(len(listed)), key=listed.__getitem__)
-        times = array("d", [times[place] for place in order])
-        values = array("d", [values[place] for place in order])
-    return (times if not began else array("d", [time - began for time in times])), values
+def _chosen(values: Sequence[float], places: Sequence[int]) -> array[float]:
+    if isinstance(places, range):
+        return array("d", values[places.start : places.stop])
+    return array("d", [values[place] for place in places])
+
+
+def _shifted(values: array[float], by: float) -> array[float]:
+    return array("d", [value - by for value in values]) if by else values
 
 
 # -- answers -----------------------------------------------------------------------------------
 
 
-def _facts(line: _Line) -> dict[str, Any]:
-    return {"run": line.run, "key": line.key, "total": line.total}
+def _told(
+    line: _Thinned, asked: _Asked, put_y: Callable[[array[float]], list[Any]], put_x: Any = list
+) -> dict[str, Any]:
+    told = {
+        "run": line.run,
+        "key": line.key,
+        "total": line.total,
+        "x": put_x(line.x),
+        "y": put_y(line.y),
+    }
+    if asked.mean:
+        told |= {"mean_x": put_x(line.mean_x), "mean_y": put_y(line.mean_y)}
+    return told
 
 
-def _binary(head: dict[str, Any], lines: list[_Line], code: str) -> Response:
-    parts: list[bytes] = []
+def _binary(head: dict[str, Any], lines: list[_Thinned], asked: _Asked) -> Response:
+    placed: dict[bytes, int] = {}
     offset = 0
 
     def place(values: array[Any]) -> list[int]:
@@ -234,16 +276,14 @@ def _binary(head: dict[str, Any], lines: list[_Line], code: str) -> Response:
             values.byteswap()
         data = values.tobytes()
         data += bytes(-len(data) % 8)
-        parts.append(data)
-        offset += len(data)
-        return [offset - len(data), len(values)]
+        if data not in placed:
+            placed[data] = offset
+            offset += len(data)
+        return [placed[data], len(values)]
 
-    told = [
-        {**_facts(line), "x": place(array("d", line.x)), "y": place(array(code, line.y))}
-        for line in lines
-    ]
-    kind = "float32" if code == "f" else "float64"
+    told = [_told(line, asked, lambda y: place(array(asked.code, y)), place) for line in lines]
+    kind = "float32" if asked.code == "f" else "float64"
     text = json.dumps({**head, "type": kind, "series": told}).encode()
     text += b" " * (-len(text) % 8)
-    content = b"".join([HEADER.pack(MAGIC, 1, len(text), 0), text, *parts])
+    content = b"".join([HEADER.pack(MAGIC, 1, len(text), 0), text, *placed])
     return Response(content, media_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""`store serve`: a data folder made ready, a socket, and uvicorn on it, in one process or several.
+"""`store serve` and `store ui`: a folder, a socket, and uvicorn on it, in one process or several.
 
 The line `serving DIR at URL` is printed once connections are taken. SIGTERM and SIGINT end the
 server: requests under way are answered, for at most STOP_SECONDS; exit code 0.
@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from store.errors import UsageError
-from store.server.app import make_app
+from store.paths import StoreFolder
+from store.server.app import make_app, make_local_app
+from store.server.connection import Connection
 from store.server.context import ServerOptions
 from store.server.folder import prepare
 from store.server.limits import is_loopback
@@ -31,6 +34,8 @@ SILENT_SECONDS: Final = 30
 CONNECTIONS: Final = 1000
 """At once, in each process; one more is answered 503."""
 BACKLOG: Final = 1024
+LOCAL_HOST: Final = "127.0.0.1"
+LOCAL_PORT: Final = 8322
 Say = Callable[[str], None]
 
 
@@ -58,12 +63,36 @@ def serve(
             name, key = first
             say(f"made the user {name}; its key, which is shown this once:\n{key}")
             say(f"`store login {url}` asks for it; `store admin key create` makes others")
-        config = _config(options, tls)
+        config = _config(options, tls, functools.partial(make_app, options))
         ready = functools.partial(announce, f"serving {options.data} at {url}")
         if options.processes > 1:
             _serve_in_processes(config, listener, ready)
         else:
             _serve_here(config, listener, ready)
+
+
+def serve_local(store: StoreFolder, port: int | None, *, announce: Callable[[str], None]) -> None:
+    """Show a store to this machine until told to stop; `announce` takes the pages' address.
+
+    Without a port the usual one is taken, or a free one where that is in use.
+
+    Raises:
+        UsageError: the port is in use.
+    """
+    with contextlib.closing(_bind_local(port)) as listener:
+        url = url_of(LOCAL_HOST, listener.getsockname()[1], secure=False)
+        options = ServerOptions(store.path, LOCAL_HOST, url=url)
+        config = _config(options, None, functools.partial(make_local_app, store, options))
+        _serve_here(config, listener, functools.partial(announce, url))
+
+
+def _bind_local(port: int | None) -> socket.socket:
+    if port is not None:
+        return bind(LOCAL_HOST, port)
+    try:
+        return bind(LOCAL_HOST, LOCAL_PORT)
+    except UsageError:
+        return bind(LOCAL_HOST, 0)
 
 
 # -- the address -------------------------------------------------------------------------------
@@ -126,14 +155,16 @@ def url_of(host: str, port: int, *, secure: bool) -> str:
 # -- uvicorn -----------------------------------------------------------------------------------
 
 
-def _config(options: ServerOptions, tls: tuple[Path, Path] | None) -> uvicorn.Config:
+def _config(
+    options: ServerOptions, tls: tuple[Path, Path] | None, make: Callable[[], Starlette]
+) -> uvicorn.Config:
     certificate, key = tls or (None, None)
     config = uvicorn.Config(
-        functools.partial(make_app, options),
+        make,
         factory=True,
         interface="asgi3",
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_level="warning",

@@ -17,8 +17,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from store.server.pages.routes import ALL_ROUTES
 from store.server.records import VISIBILITIES
-from store.server.routes import ROUTES, Endpoint
+from store.server.routes import Endpoint
 from store.sync.wire import Batch, RunName, encode_batch
 from tests.asgi import Answer, Asgi
 from tests.server.world import CALLERS, ENTITIES, INVALID, OWNED, World, make_world
@@ -57,6 +58,7 @@ PATH: Final = {
     "key": "0123456789ab",
     "sha256": hashlib.sha256(b"abc").hexdigest(),
     "name": "a.txt",
+    "path": "css/base.css",
 }
 """What stands for the parameters of a path, beside {entity} and {project}."""
 
@@ -105,7 +107,7 @@ def gate(world: World) -> Iterator[Asgi]:
     async def reached(_request: Request) -> Response:
         return JSONResponse({"reached": True})
 
-    with world.serve(tuple(route._replace(handler=reached) for route in ROUTES)) as app:
+    with world.serve(tuple(route._replace(handler=reached) for route in ALL_ROUTES)) as app:
         yield app
 
 
@@ -118,7 +120,7 @@ def server(world: World) -> Iterator[Asgi]:
 # -- the gate ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("endpoint", ROUTES, ids=name_of)
+@pytest.mark.parametrize("endpoint", ALL_ROUTES, ids=name_of)
 def test_the_gate_lets_pass_whom_the_table_says(
     endpoint: Endpoint, world: World, gate: Asgi
 ) -> None:
@@ -134,7 +136,7 @@ def test_the_gate_lets_pass_whom_the_table_says(
     assert wrong == []
 
 
-@pytest.mark.parametrize("endpoint", ROUTES, ids=name_of)
+@pytest.mark.parametrize("endpoint", ALL_ROUTES, ids=name_of)
 def test_whom_the_gate_turns_away_no_handler_serves(
     endpoint: Endpoint, world: World, server: Asgi
 ) -> None:
@@ -168,13 +170,13 @@ def _dump(data: Path) -> tuple[list[str], list[str]]:
 
 
 def test_a_need_that_the_path_cannot_answer_is_in_no_route() -> None:
-    for endpoint in ROUTES:
+    for endpoint in ALL_ROUTES:
         if endpoint.need.name.endswith("_PROJECT"):
             assert "{entity}" in endpoint.path, endpoint
             assert "{project}" in endpoint.path, endpoint
         if endpoint.need.name.startswith("ENTITY_"):
             assert "{entity}" in endpoint.path, endpoint
-    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+    assert len({(route.method, route.path) for route in ALL_ROUTES}) == len(ALL_ROUTES)
 
 
 # -- handlers that decide by themselves --------------------------------------------------------
@@ -213,6 +215,13 @@ def projects(server: Asgi, key: str | None, entity: str, project: str) -> Answer
     return answer
 
 
+def projects_page(server: Asgi, key: str | None, entity: str, project: str) -> Answer:
+    answer = server.ask("GET", "/", key)
+    if answer.status == 200 and f'href="/{entity}/{project}"'.encode() not in answer.body:
+        return Answer(HIDDEN, answer.headers, answer.body)
+    return answer
+
+
 HIDDEN: Final = 1000
 """The status of an answer in whose list the project is not."""
 NO_PROJECT: Final = None
@@ -226,6 +235,15 @@ DECIDES: Final[dict[str, tuple[str, Ask] | None]] = {
     "DELETE /api/v1/keys/{key}": NO_PROJECT,
     "GET /api/v1/entities": NO_PROJECT,
     "GET /api/v1/projects": ("READ_PROJECT", projects),
+    "GET /": ("READ_PROJECT", projects_page),
+    "GET /static/{path:path}": NO_PROJECT,
+    "GET /licenses": NO_PROJECT,
+    "GET /login": NO_PROJECT,
+    "POST /login": NO_PROJECT,
+    "POST /logout": NO_PROJECT,
+    "GET /account": NO_PROJECT,
+    "POST /account/keys": NO_PROJECT,
+    "POST /account/keys/{key}/revoke": NO_PROJECT,
     "POST /api/v1/positions": ("READ_PROJECT or WRITE_PROJECT", positions),
     "POST /api/v1/batches": ("WRITE_PROJECT", batches),
     "POST /api/v1/blobs/missing": ("WRITE_PROJECT", missing_blobs),
@@ -237,7 +255,7 @@ and a request that asks for it."""
 
 def _own_decisions() -> list[Endpoint]:
     needs = ("ANYBODY", "SIGNED_IN", "OWN_ACCOUNT", "INGEST")
-    return [endpoint for endpoint in ROUTES if endpoint.need.name in needs]
+    return [endpoint for endpoint in ALL_ROUTES if endpoint.need.name in needs]
 
 
 @pytest.mark.parametrize("endpoint", _own_decisions(), ids=name_of)
@@ -275,7 +293,7 @@ def _decided(needs: str, caller: str, project: str) -> int:
 
 def _said(answer: Answer) -> int:
     """The status, or that of the one error in a list of answers."""
-    if answer.status != 200:
+    if answer.status != 200 or answer.headers["content-type"].startswith("text/html"):
         return answer.status
     found: Any = answer.json.get("runs", [{}])[0]
     code = found.get("error", {}).get("code")

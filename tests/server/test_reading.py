@@ -13,7 +13,7 @@ import pytest
 
 from store.row import Kind
 from store.server.graves import Graves
-from store.sync.blobs import Blobs
+from store.sync.blobs import Blobs, link_files
 from tests.server.reader import Place, Said, clean_folders, make_data, new_run, serving
 from tests.stored_runs import absorb, metric, rows_of
 
@@ -161,7 +161,7 @@ WRONG = {
     [
         *([(name, text)] for name, texts in WRONG.items() for text in texts),
         [("filter", 'config.opt="adam')],
-        [("name", "a"), ("name", "b")],
+        [("group", "a"), ("group", "b")],
     ],
 )
 def test_what_cannot_be_meant_is_refused(place: Place, query: list[tuple[str, str]]) -> None:
@@ -220,7 +220,8 @@ def test_a_member_sees_all_of_a_run(place: Place) -> None:
     assert source["state"] == "finished"
     assert source["position"] == said["rows"]
     metrics = place.owner.get("/runs/ann/p/r03").json["metrics"]
-    assert metrics[0] == {"key": "loss", "points": 1, "min": 0.3, "max": 0.3, "last": 0.3}
+    numbers = {"points": 1, "min": 0.3, "max": 0.3, "last": 0.3}
+    assert metrics[0] == {"key": "loss", "step_metric": None, **numbers}
 
 
 @pytest.mark.parametrize("who", ["nobody", "other"])
@@ -344,14 +345,15 @@ def test_code_is_for_members(place: Place) -> None:
 def test_a_content_that_came_by_its_hash_is_found(place: Place) -> None:
     content = b"came later"
     sha256 = hashlib.sha256(content).hexdigest()
-    absorb(
-        place.run("blobbed"),
-        rows_of((Kind.FILE, 0, {"../../evil": {"size": len(content), "sha256": sha256}})),
-    )
+    told = rows_of((Kind.FILE, 0, {"../../evil": {"size": len(content), "sha256": sha256}}))
+    run = absorb(place.run("blobbed"), told)
     try:
         path = "/runs/ann/p/blobbed/files/..%2F..%2Fevil"
         assert place.owner.get(path).status == 404
-        Blobs(place.store, "ann").add(sha256, 0, len(content), [content])
+        blobs = Blobs(place.store, "ann")
+        blobs.add(sha256, 0, len(content), [content])
+        assert place.owner.get(path).status == 404, "it is another run's"
+        link_files(run, blobs)
         said = place.owner.get(path)
         assert (said.status, said.body) == (200, content)
         assert "evil" in said.headers["Content-Disposition"]

@@ -141,6 +141,32 @@ def test_what_several_writers_logged_is_in_order(
     assert (said["from"], said["to"]) == (expected[0][0], expected[0][-1])
 
 
+def test_a_metric_is_the_x_of_another(place: Place) -> None:
+    query = [("key", "loss"), ("x", "metric"), ("x_key", "n"), ("from", 20), ("to", 30)]
+    (line,) = place.owner.get("/runs/ann/p/r1/series", query).json["series"]
+    assert line["x"] == list(range(19, 32))
+    assert same(line["y"], [value_at(step, 1) for step in range(19, 32)])
+    query = [("key", "n"), ("x", "metric"), ("x_key", "loss")]
+    (line,) = place.owner.get("/runs/ann/p/r2/series", [*query, ("points", 9999)]).json["series"]
+    pairs = sorted((value_at(step, 2), step) for step in range(COUNT) if step % 1000 != 500)
+    assert sorted(zip(line["x"], line["y"], strict=True)) == pairs
+    query = [("key", "n"), ("x", "metric"), ("x_key", "absent")]
+    assert place.owner.get("/runs/ann/p/r2/series", query).json["series"][0]["x"] == []
+
+
+def test_the_means_of_columns_come_with_a_thinned_series(place: Place) -> None:
+    query = [("key", "n"), ("mean", 1), ("points", 100)]
+    (line,) = place.owner.get("/runs/ann/p/r1/series", query).json["series"]
+    assert len(line["mean_y"]) == 100
+    assert line["mean_x"] == line["mean_y"]
+    assert sum(line["mean_y"]) / 100 == pytest.approx((COUNT - 1) / 2, rel=0.001)
+    read = binary(place.owner.get("/runs/ann/p/r1/series", query, accept=BINARY))
+    assert [list(line[name]) for name in ("x", "y")] == [read["series"][0][n] for n in ("x", "y")]
+    short = [("key", "n"), ("mean", 1), ("points", COUNT)]
+    (line,) = place.owner.get("/runs/ann/p/r1/series", short).json["series"]
+    assert (line["mean_x"], len(line["x"])) == ([], COUNT)
+
+
 def test_the_points_of_one_source(place: Place) -> None:
     query = [("key", "x"), ("source", "b" * 32)]
     (line,) = place.owner.get("/runs/ann/p/two/series", query).json["series"]
@@ -168,6 +194,10 @@ def test_rows_that_come_later_are_seen(place: Place) -> None:
         [("key", "loss"), ("from", 5), ("to", 4)],
         [("key", "loss"), ("from", "nan")],
         [("key", "loss"), ("x", "wall")],
+        [("key", "loss"), ("x", "metric")],
+        [("key", "loss"), ("x_key", "n")],
+        [("key", "loss"), ("x", "metric"), ("x_key", "n"), ("source", "a" * 32)],
+        [("key", "loss"), ("mean", "2")],
         [("key", "loss"), ("type", "int8")],
         [("keys", "loss")],
         [("key", f"{n}") for n in range(101)],

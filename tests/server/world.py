@@ -10,8 +10,9 @@ from typing import Final
 from store.server.accounts import Accounts
 from store.server.app import make_app
 from store.server.context import ServerOptions
+from store.server.pages.routes import ALL_ROUTES
 from store.server.records import VISIBILITIES
-from store.server.routes import ROUTES, Endpoint
+from store.server.routes import Endpoint
 from tests.asgi import Asgi
 
 ALL: Final = ("read", "write", "admin")
@@ -44,7 +45,7 @@ class World:
     accounts: Accounts
     keys: dict[str, str | None] = field(default_factory=dict)
 
-    def serve(self, routes: tuple[Endpoint, ...] = ROUTES) -> Asgi:
+    def serve(self, routes: tuple[Endpoint, ...] = ALL_ROUTES) -> Asgi:
         """The application; failed keys are not limited."""
         return Asgi(make_app(ServerOptions(self.data, failed_keys=10**6), routes))
 

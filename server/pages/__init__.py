@@ -1,0 +1,1 @@
+"""The pages: what a browser shows of a store or a server; web/ has templates, styles, scripts."""

@@ -1,0 +1,110 @@
+/**
+ * Charts where a page has `<div data-charts>` with its facts as JSON: parts/charts.html,
+ * parts/system.html and compare.html.
+ */
+
+import { colourAt, colourOf } from "../colours.js";
+import { Feed } from "./feed.js";
+import { Grid } from "./grid.js";
+import { follow } from "./live.js";
+import { State } from "./state.js";
+import { connectToolbar } from "./toolbar.js";
+
+/** @typedef {import("./lines.js").Run} Run */
+
+/**
+ * @typedef {object} Facts
+ * @property {string} entity @property {string} project
+ * @property {boolean} system the metrics of the machine, instead of all others
+ * @property {{id: string, name: string, state: string, config?: Record<string, unknown>}[]} runs
+ * @property {import("./grid.js").Metric[]} metrics
+ */
+
+const SYSTEM = "system/";
+const RELIST_MS = 5000;
+
+/** @param {HTMLElement} root */
+export function mount(root) {
+  const text = root.querySelector("script[data-facts]")?.textContent;
+  const place = /** @type {HTMLElement | null} */ (root.querySelector("[data-sections]"));
+  const bar = /** @type {HTMLElement | null} */ (root.querySelector("[data-toolbar]"));
+  if (!text || !place || !bar) return null;
+  const facts = /** @type {Facts} */ (JSON.parse(text));
+  const state = new State();
+  const feed = new Feed(facts.entity, facts.project);
+  const grid = new Grid(place, `${facts.entity}/${facts.project}`, feed, state);
+  const keys = facts.metrics.map(({ key }) => key);
+  connectToolbar(bar, state, keys, configKeys(facts));
+  let shown = facts.runs;
+  const show = () => grid.setContent(runsOf(shown, state.group), facts.metrics);
+  let { group } = state;
+  state.addEventListener("change", () => {
+    if (group === state.group) return;
+    group = state.group;
+    show();
+  });
+  show();
+  const growing = facts.runs.filter((run) => run.state === "running").map(({ id }) => id);
+  if (growing.length) keepUp(facts, growing, grid, show);
+  /** @param {Facts["runs"]} runs */
+  const select = (runs) => {
+    shown = runs;
+    show();
+  };
+  return { facts, state, grid, select };
+}
+
+/** @param {Facts["runs"]} runs @param {string} by a key of the config; "*" all together @returns {Run[]} */
+function runsOf(runs, by) {
+  if (!by) return runs.map(({ id, name }) => ({ id, name, colour: colourOf(id) }));
+  const groups = runs.map(({ config }) =>
+    by === "*" ? "all runs" : `${by} = ${JSON.stringify(config?.[by] ?? null)}`,
+  );
+  const known = [...new Set(groups)].sort();
+  return runs.map(({ id, name }, place) => {
+    const group = groups[place] ?? "";
+    return { id, name, group, colour: colourAt(known.indexOf(group)) };
+  });
+}
+
+/** Keys of the config by which the runs fall into groups. @param {Facts} facts */
+function configKeys({ runs }) {
+  if (runs.length < 2) return [];
+  /** @type {Map<string, Set<string>>} */
+  const values = new Map();
+  for (const { config } of runs) {
+    for (const [key, value] of Object.entries(config ?? {})) {
+      values.set(key, (values.get(key) ?? new Set()).add(JSON.stringify(value)));
+    }
+  }
+  return [...values].filter(([, found]) => found.size > 1).map(([key]) => key).sort();
+}
+
+/**
+ * Follow what grows; metrics that appear get charts.
+ * @param {Facts} facts @param {string[]} growing @param {Grid} grid @param {() => void} show
+ */
+function keepUp(facts, growing, grid, show) {
+  let listed = performance.now();
+  follow(facts.entity, facts.project, growing, async (isRunning) => {
+    grid.refresh();
+    if (performance.now() - listed < RELIST_MS && isRunning) return;
+    listed = performance.now();
+    const known = new Set(facts.metrics.map(({ key }) => key));
+    for (const run of growing.slice(0, 3)) {
+      const name = [facts.entity, facts.project, run].map(encodeURIComponent).join("/");
+      const answer = await fetch(`/api/v1/runs/${name}`).catch(() => null);
+      if (!answer?.ok) continue;
+      for (const { key, points, step_metric } of (await answer.json()).metrics) {
+        if (known.has(key) || key.startsWith(SYSTEM) !== facts.system) continue;
+        known.add(key);
+        facts.metrics.push({ key, points, step_metric: step_metric ?? null });
+      }
+    }
+    if (known.size > grid.metrics.size) show();
+  });
+}
+
+for (const root of document.querySelectorAll("[data-charts]:not([data-compare])")) {
+  mount(/** @type {HTMLElement} */ (root));
+}

@@ -313,7 +313,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "list_files": Operation(gives={_JSON: _object(files=_list(_ref("File")))}),
     "show_file": Operation(
         query={"view": _typed("string", enum=["download", "inline"])},
-        gives={kind: _FILE[_BYTES] for kind in (_BYTES, *SHOWN_TYPES)},
+        gives=dict.fromkeys((_BYTES, *SHOWN_TYPES), _FILE[_BYTES]),
     ),
     "list_objects": Operation(gives={_JSON: _object(keys=_list(_ref("ObjectKey")))}),
     "show_objects": Operation(

@@ -18,9 +18,20 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A text whose control characters are escapes, as the server writes them. @param {string} text */
+export function visible(text) {
+  return text.replace(UNSEEN, (found) => {
+    const code = found.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  });
+}
+
 /** A text of a run, of any direction and length. @param {string} text */
 export function name(text) {
-  return make("bdi", { class: "cut", title: text }, text);
+  const shown = visible(text);
+  return make("bdi", { class: "cut", title: shown }, shown);
 }
 
 /** A patch of colour beside a name. @param {string} colour CSS */

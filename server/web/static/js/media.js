@@ -4,6 +4,7 @@
  * Pictures and tables in files are those of the run's own files; nothing is shown as markup.
  */
 
+import { visible } from "./dom.js";
 import { listen } from "./events.js";
 
 const PART = 100;
@@ -20,7 +21,7 @@ const cards = new Map();
 /** @param {string} tag @param {string} [text] @param {string} [kind] */
 function made(tag, text = "", kind = "") {
   const element = document.createElement(tag);
-  if (text) element.textContent = text;
+  if (text) element.textContent = visible(text);
   if (kind) element.className = kind;
   return element;
 }

@@ -1,6 +1,7 @@
 /** The SQL page: a query, its answer as a table and, where there are numbers, as a chart. */
 
 import { drawTable } from "./charts/table.js";
+import { visible } from "./dom.js";
 
 /** @typedef {{columns: string[], rows: unknown[][], more: boolean, seconds: number}} Result */
 
@@ -75,7 +76,7 @@ function table(found) {
     row.forEach((value, i) => {
       const cell = line.insertCell();
       cell.className = numeric[i] ? "cut number" : "cut";
-      const text = value === null ? "–" : String(value);
+      const text = value === null ? "–" : visible(String(value));
       const isolated = document.createElement("bdi");
       isolated.textContent = text.slice(0, 300);
       if (value === null) cell.classList.add("muted");

@@ -122,7 +122,7 @@ def _fold_shared(run: RunFolder, database: RunDatabase, adopt: frozenset[str]) -
             if folding.complete and (dead or folding.ended):
                 done.append(uuid)
                 takeovers += not folding.ended
-            elif not folding.ended:
+            else:
                 revived.append(uuid)
         ended = {source.uuid for source in database.sources() if source.ended}
         if not ended.issuperset(done) or not ended.isdisjoint(revived):
@@ -179,6 +179,7 @@ class _Folding:
         source = self._db.source(self._uuid)
         start = source.position if source else 0
         at, offset = (source.segment, source.offset) if source else (0, 0)
+        is_whole = True
         for index, (number, path) in enumerate(self._segments):
             if number < at:
                 continue
@@ -193,10 +194,12 @@ class _Folding:
             except FileNotFoundError:
                 pass
             except SequenceGap:
-                # Rows before these have not come through yet.
-                return self._end(start)
+                # Rows before these have not come through yet, or are written again in the next.
+                is_whole = False
+            else:
+                is_whole = True
             at = number
-        self.complete = True
+        self.complete = is_whole
         return self._end(start)
 
     def _end(self, start: int) -> int:

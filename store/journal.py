@@ -187,6 +187,10 @@ def _map(fd: int, base: int, length: int) -> mmap.mmap:
     return mmap.mmap(fd, length, offset=base)
 
 
+def pack_frame(payload: bytes) -> bytes:
+    return _pack_header(len(payload), crc32(payload)) + payload
+
+
 class AppendJournal:
     """Each frame is one `write` to a file opened with O_APPEND."""
 
@@ -202,7 +206,7 @@ class AppendJournal:
             raise
 
     def append(self, payload: bytes) -> None:
-        self._write(_pack_header(len(payload), crc32(payload)) + payload)
+        self._write(pack_frame(payload))
 
     def _write(self, frame: bytes) -> None:
         written = os.write(self._fd, frame)
@@ -230,27 +234,6 @@ class AppendJournal:
 
     def syncing(self) -> Callable[[], None]:
         return _syncing(self._fd)
-
-    def is_gone(self) -> bool:
-        """Whether somebody has removed the file."""
-        try:
-            return os.fstat(self._fd).st_nlink == 0
-        except OSError as error:
-            return error.errno == errno.ESTALE
-
-    def restore(self) -> None:
-        """Put a file that was removed back, as it was. OSError: not to be had any more."""
-        content = os.pread(self._fd, self.end, 0)
-        fd = _create(self.path)
-        try:
-            os.write(fd, content)
-            os.fsync(fd)
-        except BaseException:
-            os.close(fd)
-            self.path.unlink()
-            raise
-        old, self._fd = self._fd, fd
-        os.close(old)
 
     def close(self, *, trim: bool) -> None:  # noqa: ARG002 - nothing was allocated ahead
         os.close(self._fd)

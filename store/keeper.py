@@ -47,7 +47,7 @@ class Tended:
         self._database: RunDatabase | None = None
         self._may_fold = True
         self._folded = 0
-        self._fold_due = 0.0
+        self._fold_due = time.monotonic() + fold_interval
         self._wanted = False
         self._noted: dict[str, object] = {}
         self._told: dict[str, int] = {}

@@ -2,17 +2,24 @@
 
     <store>/.live/<entity>~<project>~<run id>~<writer uuid>     empty; names as in paths
 
-A writer puts its mark there with its first row and takes it away when it has ended. A mark says
-where to look and no more: that of a writer that died stays until its journal has gone.
+A writer puts its mark there with its first row, touches it as a sign of life, and takes it away
+when it has ended. A mark says where to look and no more: that of a writer that died stays until
+its journal has gone, and a name that is too long for a disk has none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from store.paths import RunFolder, StoreFolder
+
+RECENT_SECONDS: Final = 600.0
+"""More than clocks may differ by and hosts may be late in seeing a sign."""
 
 
 def _folder(store_path: Path) -> Path:
@@ -24,10 +31,14 @@ def _mark(run: RunFolder, uuid: str) -> Path:
 
 
 def mark(run: RunFolder, uuid: str) -> None:
-    """A writer of `run` begins. OSError: the store cannot be written to."""
+    """A writer of `run` begins, or lives on. OSError: the store cannot be written to."""
     path = _mark(run, uuid)
     path.parent.mkdir(exist_ok=True)
-    path.touch()
+    try:
+        path.touch()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
 
 
 def unmark(run: RunFolder, uuid: str) -> None:
@@ -36,15 +47,17 @@ def unmark(run: RunFolder, uuid: str) -> None:
         _mark(run, uuid).unlink()
 
 
-def marked(store: StoreFolder) -> dict[str, set[str]]:
-    """The uuids of the writers that have a mark, by the key of their run."""
-    found: dict[str, set[str]] = {}
+def marked(store: StoreFolder) -> set[str]:
+    """The keys of the runs that had a sign of a writer within the last RECENT_SECONDS."""
+    found: set[str] = set()
+    since = time.time() - RECENT_SECONDS
     try:
-        names = os.listdir(_folder(store.path))
+        with os.scandir(_folder(store.path)) as marks:
+            for entry in marks:
+                *parts, _uuid = entry.name.split("~")
+                with contextlib.suppress(OSError):
+                    if len(parts) == 3 and entry.stat().st_mtime > since:
+                        found.add("/".join(parts))
     except OSError:
         return found
-    for name in names:
-        *parts, uuid = name.split("~")
-        if len(parts) == 3:
-            found.setdefault("/".join(parts), set()).add(uuid)
     return found

@@ -71,11 +71,12 @@ class Ownership:
     def release(self) -> None:
         """Let go of the lock, also for children that a fork left with a copy of the descriptor."""
         _unlock(self._fd)
-        os.close(self._fd)
+        self.abandon()
 
     def abandon(self) -> None:
         """In a forked child: close the inherited descriptor; the lock stays the parent's."""
-        os.close(self._fd)
+        with contextlib.suppress(OSError):  # a file that another host has removed
+            os.close(self._fd)
 
 
 def life_of(path: Path) -> Life:
@@ -118,6 +119,14 @@ def is_dead_here(own: Path) -> bool:
 def is_written(run: RunFolder) -> bool:
     """Whether a writer of `run` is known to live."""
     return any(writer_life(run, uuid) == "alive" for uuid in run.owned())
+
+
+def is_written_here(run: RunFolder) -> bool:
+    """Whether a writer of `run` on this host is known to live."""
+    owned = [run.own(uuid) for uuid in run.owned()]
+    if run.is_shared:
+        owned = [own for own in owned if read_note(own).get("kernel") == kernel_of(own.parent)]
+    return any(life_of(own) == "alive" for own in owned)
 
 
 def _gave_sign(run: RunFolder, uuid: str) -> bool:

@@ -17,9 +17,10 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from store.database import RunDatabase
+from store.database import RunDatabase, Source
 from store.errors import StoreError
 from store.fold import fold
+from store.journal import MAGIC, rest_of
 from store.locks import no_fork, run_lock
 from store.paths import RunFolder, segments_in
 from store.snapshots import (
@@ -55,7 +56,7 @@ class NoHardLinks(StoreError):
 def publish(
     run: RunFolder, *, timeout: float = LOCK_SECONDS, adopt: frozenset[str] = frozenset()
 ) -> bool:
-    """See to it that the newest snapshot holds all rows, and remove what it makes superfluous.
+    """See to it that a snapshot holds all rows of now, and remove what it makes superfluous.
 
     `adopt`: see `fold`. Gives whether a snapshot was made.
 
@@ -70,9 +71,9 @@ def publish(
             made = False
             for _ in range(TRIES):
                 fold(run, timeout=timeout, database=database, adopt=adopt)
-                if _is_current(run, database):
+                # Rows that come from now on are for the next snapshot: they may never cease.
+                if _is_current(run, database) or (made := _publish(run, database)):
                     break
-                made = _publish(run, database) or made
             else:
                 raise StoreError(f"{run.path}: others publish it faster than this host can")
             _remove_journals(run, database)
@@ -213,12 +214,20 @@ def _remove_journals(run: RunFolder, database: RunDatabase) -> None:
         kept = dict(connection.execute("SELECT uuid, position FROM source WHERE ended"))
     folders = [run.journals, *spill_folders(run)]
     for folder in folders:
-        for uuid, _number, path in sorted(segments_in(folder)):
+        for uuid, number, path in sorted(segments_in(folder)):
             source = database.source(uuid)
             if source is not None and source.position == kept.get(uuid):
-                path.unlink(missing_ok=True)
+                _remove_read(path, number, source)
     left = run.segments()
     for uuid in kept.keys() - left.keys():
         for folder in folders:
             (folder / f"{uuid}.own").unlink(missing_ok=True)
     drop_spill_folders(run)
+
+
+def _remove_read(path: Path, number: int, source: Source) -> None:
+    """Remove a segment, unless a writer that was taken for dead has added to it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        read = source.offset if number == source.segment else len(MAGIC)
+        if number < source.segment or not rest_of(path, read):
+            path.unlink()

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from store.journal import AppendJournal, Journal, create_journal, sync_path
+from store.journal import MAGIC, Journal, create_journal, sync_path
+from store.network_journal import NetworkJournal
 from store.ownership import Ownership
 from store.paths import RunFolder
 from store.spills import add_spill_folder
@@ -31,6 +33,7 @@ class Segments:
         self._folder = run.journals
         self._own: Ownership | None = None
         self._unsynced: list[Path] = []
+        self._closed: list[NetworkJournal] = []
         self._listed = 0
 
     @property
@@ -60,20 +63,32 @@ class Segments:
 
     def begin(self, folder: Path | None = None) -> Journal:
         """Begin the next segment, in `folder` where that is another one; close the one before."""
-        path = (folder or self._folder) / f"{self.uuid}.{self.number + 1}.journal"
-        # Other hosts see nothing of what is stored into a mapping.
-        medium = "write" if self._run.is_shared and not self.is_spilled else self._medium
-        try:
-            journal = create_journal(path, medium)
-        except FileExistsError:
-            path.unlink()  # it was interrupted while it was made, so no row is in it
-            journal = create_journal(path, medium)
+        journal = self._create(folder or self._folder)
         old, self.journal = self.journal, journal
         self.number += 1
         if old is not None:
-            self._unsynced.append(old.path)
-            old.close(trim=True)
+            self._close(old)
         return journal
+
+    def _create(self, folder: Path) -> Journal:
+        path = folder / f"{self.uuid}.{self.number + 1}.journal"
+        try:
+            return self._create_at(path)
+        except FileExistsError:
+            path.unlink()  # it was interrupted while it was made, so no row is in it
+            return self._create_at(path)
+
+    def _create_at(self, path: Path) -> Journal:
+        if self._run.is_shared and not self.is_spilled:
+            return NetworkJournal(path)
+        return create_journal(path, self._medium)
+
+    def _close(self, journal: Journal) -> None:
+        journal.close(trim=True)
+        if isinstance(journal, NetworkJournal):
+            self._closed.append(journal)
+        else:
+            self._unsynced.append(journal.path)
 
     def sync(self, lock: threading.RLock) -> None:
         """Put all of it on the disk itself, holding `lock` only to see what there is. OSError."""
@@ -89,20 +104,43 @@ class Segments:
                 sync_path(folder)
             self._listed = number
         self._unsynced = self._unsynced[len(unsynced) :]
+        if not self.is_lost:
+            self._closed.clear()
 
-    def restore(self) -> bool:
-        """Put a journal back that another host removed; False when it was not.
+    def look(self, *, afresh: bool) -> None:
+        """See whether another host has removed the files, without the lock: `NetworkJournal`."""
+        for journal in self._network_journals():
+            journal.look(afresh=afresh)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether rows may be in no file."""
+        return any(journal.is_lost for journal in self._network_journals())
+
+    def _network_journals(self) -> list[NetworkJournal]:
+        journal = self.journal
+        return [*self._closed, *([journal] if isinstance(journal, NetworkJournal) else [])]
+
+    def restore(self) -> None:
+        """Begin a segment with the rows of those that are lost, and of all after them.
 
         Raises:
-            OSError: its content is not to be had any more.
+            OSError: the disk takes nothing; to be called again.
         """
-        journal = self.journal
-        if not isinstance(journal, AppendJournal) or not journal.is_gone():
-            return False
+        lost = list(dropwhile(lambda journal: not journal.is_lost, self._network_journals()))
+        own = Ownership(self.own)
         self.release()
-        self._own = Ownership(self.own)
-        journal.restore()
-        return True
+        self._own = own
+        journal = self._create(self._folder)
+        assert isinstance(journal, NetworkJournal)
+        journal.inherit(b"".join(old.remains()[len(MAGIC) :] for old in lost))
+        self.number += 1
+        self._closed.clear()
+        old, self.journal = self.journal, journal
+        if old is None:
+            self.close()
+        else:
+            old.close(trim=False)
 
     def note(self, facts: dict[str, Any]) -> None:
         """Leave word in `.own` that `store status` of other processes can read."""
@@ -112,8 +150,7 @@ class Segments:
     def close(self) -> None:
         """Nothing more will be written."""
         if self.journal is not None:
-            self._unsynced.append(self.journal.path)
-            self.journal.close(trim=True)
+            self._close(self.journal)
             self.journal = None
 
     def release(self) -> None:

@@ -19,6 +19,7 @@ from store.ownership import SIGN_SECONDS, is_written
 from store.writer import Writer
 
 SYNC_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 5.0
 PUBLISH_BYTES: Final = 32 * 2**20
 """Journals of more than this are left to be folded by whoever reads or sends the run."""
 
@@ -31,7 +32,7 @@ class Share:
         self._synced = 0
         self._sync_due = 0.0
         self._sign_due = 0.0
-        self._marked = ""
+        self._look_due = 0.0
         self._over = False
         self._lock = threading.Lock()
 
@@ -50,15 +51,17 @@ class Share:
         if now >= self._sign_due:
             self._sign_due = now + SIGN_SECONDS
             self._give_sign()
-        if self.writer.number > self._synced and now >= self._sync_due:
+        if now >= self._look_due:
+            self._look_due = now + LOOK_SECONDS
+            self.writer.restore(afresh=True)
+        waits = self.writer.waiting or self.writer.number > self._synced
+        if waits and now >= self._sync_due:
             self._sync_due = now + SYNC_SECONDS
             self._sync()
 
     def _give_sign(self) -> None:
         writer = self.writer
-        if self._marked != writer.files.uuid:
-            live.mark(writer.run, writer.files.uuid)
-            self._marked = writer.files.uuid
+        live.mark(writer.run, writer.files.uuid)
         # What other hosts see of a spilled journal is the part that was carried.
         journal = writer.run.journals / f"{writer.files.uuid}.{writer.files.number}.journal"
         with contextlib.suppress(FileNotFoundError):
@@ -72,14 +75,14 @@ class Share:
             if not carry(self.writer.run):
                 return
         else:
-            self.writer.restore()
+            self.writer.restore(afresh=self._over)
             self.writer.sync()
         self._synced = number
 
     def before_end(self) -> None:
         """END shall follow on rows that are there."""
         with self._lock, contextlib.suppress(OSError):
-            self.writer.restore()
+            self.writer.restore(afresh=True)
 
     def finish(self) -> str | None:
         """After END, before `.own` is let go of: all rows to the share; gives what is wrong."""

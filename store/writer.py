@@ -312,25 +312,37 @@ class Writer:
 
     def sync(self) -> None:
         """Put every row of this writer on the disk itself. OSError when it does not take them."""
-        self.files.sync(self._lock)
+        try:
+            self.files.sync(self._lock)
+        except OSError:
+            if not self.restore():
+                raise
 
-    def restore(self) -> None:
-        """Put the journal back that another host removed because it took this writer for dead.
+    def restore(self, *, afresh: bool = False) -> bool:
+        """Write again what a network disk has lost, or another host has removed because it took
+        this writer for dead; False when there is nothing. `afresh`: see `NetworkJournal.look`.
 
         Absorbing it again doubles nothing, and what came after that is in no other place. Where
-        its content is not to be had any more, a new journal is begun. OSError says so.
+        the run itself was removed, it is begun anew.
+
+        Raises:
+            OSError: the disk takes nothing; to be called again.
         """
+        self.files.look(afresh=afresh)
         with self._lock:
-            if self._busy:
-                return
+            if self._busy or not self.files.is_lost:
+                return False
             try:
+                if self._interrupted:
+                    self._reconcile()
                 self.files.restore()
-            except OSError:
+            except FileNotFoundError:
                 waiting = self._backlog
                 self.files.abandon()
                 self._reset()
                 self._backlog = waiting
                 raise
+            return True
 
     def note(self, facts: dict[str, Any]) -> None:
         """Leave word in `.own` that `store status` of other processes can read."""

@@ -2,9 +2,9 @@
 
 Runs that have journals are looked into at each tick, for a row in a mapped journal changes nothing
 outside. All others cost three stats, at each scan, as long as their files look as they did when
-they were last in order; where there are many of them, scans are further apart. A new run changes
-the time of the folder that it is in, which is looked at in each tick. The remote is asked again
-for everything now and then, because it may have been put back from a backup.
+they were last in order; where there are many of them, scans are further apart (`store.sync.pace`).
+The remote is asked again for everything now and then, because it may have been put back from a
+backup.
 
 A remote that does not answer is left alone for longer and longer; a run that is refused is tried
 again seldom, and does not hold up the others.
@@ -17,7 +17,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Final
 
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
@@ -25,26 +24,22 @@ from store.fold import fold
 from store.ownership import is_written, writer_life
 from store.paths import RunFolder
 from store.reading import reading
-from store.scan import Mark, Seen, is_quiet, is_settled, lives, scan_run
+from store.scan import Mark, is_quiet, is_settled, lives, scan_run
 from store.spills import spilled_runs
 from store.sync.cursors import Target, read_cursors, standing
 from store.sync.engine import SECTIONS, Tell
+from store.sync.pace import LocalPace, Pace, pace_of
 from store.sync.remote import Remote
 from store.sync.retry import Backoff
 from store.sync.runner import JOBS, Destination, Outcome, send_runs
 from store.sync.wire import Batch, RunName, Section
 
-TICK_SECONDS: Final = 0.5
-"""Between two looks at the runs that have journals."""
-SCAN_SECONDS: Final = 1.5
-"""Between two looks at all runs, at least."""
-SCAN_MOST_SECONDS: Final = 10.0
-SCAN_SHARE: Final = 0.01
-"""The part of a core that these looks may take, unless they are further apart than that then."""
 RECHECK_SECONDS: Final = 900.0
 SIGN_SECONDS: Final = 20.0
 """Between two words to the remote that a writer lives: see `store.state.SILENT_SECONDS`."""
 FOLD_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 1.5
+"""Between two looks at whether the remote may be tried again, at most."""
 REFUSED_SECONDS: Final = 300.0
 
 
@@ -79,7 +74,7 @@ class Watch:
         self._on_failure = on_failure
         self._known: dict[str, _Known] = {}
         self._folders: dict[str, RunFolder] = {}
-        self._times: dict[Path, int | None] = {}
+        self._pace: Pace = LocalPace()
         self._spilled: frozenset[str] = frozenset()
         self._backoff = Backoff()
 
@@ -93,15 +88,12 @@ class Watch:
         while not stop.is_set():
             now, began = time.monotonic(), time.thread_time()
             is_scan = now >= scan_at
-            if is_scan:
-                scan_at = now + SCAN_SECONDS
-            if is_scan or any(_time_of(path) != seen for path, seen in self._times.items()):
+            if self._pace.is_changed() or is_scan:
                 self._list()
             if not self._backoff.left:
                 wanted = self._wanted(is_scan=is_scan, every=now >= recheck_at)
                 if is_scan:
-                    spent = time.thread_time() - began
-                    scan_at = max(scan_at, now + min(spent / SCAN_SHARE, SCAN_MOST_SECONDS))
+                    scan_at = now + self._pace.until_scan(time.thread_time() - began)
                 if wanted and not self._send(wanted, stop):
                     continue
                 if wanted and now >= recheck_at:
@@ -111,17 +103,17 @@ class Watch:
                         return
                     scan_at = now
             self._give_signs(stop)
-            stop.wait(max(TICK_SECONDS, min(self._backoff.left, SCAN_SECONDS)))
+            stop.wait(max(self._pace.tick, min(self._backoff.left, WAIT_SECONDS)))
 
     # -- which ---------------------------------------------------------------------------------
 
     def _list(self) -> None:
-        """See which runs there are, and how the folders that new ones come into look."""
-        self._times = {path: _settled_time_of(path) for path in self._times}
+        """See which runs there are."""
         self._folders = {run.key: run for run in self._runs()}
-        for run in self._folders.values():
-            for path in run.path.parents[:3]:
-                self._times.setdefault(path, None)
+        fitting = pace_of(self._folders.values())
+        if type(fitting) is not type(self._pace):
+            self._pace = fitting
+        self._pace.listed(self._folders.values())
         stores = {run.store_id for run in self._folders.values()}
         self._spilled = frozenset[str]().union(*map(spilled_runs, stores))
 
@@ -133,7 +125,12 @@ class Watch:
         return [
             self._folders[key]
             for key, known in self._known.items()
-            if (is_scan or every or known.marks or known.stamp is None)
+            if (
+                is_scan
+                or every
+                or known.stamp is None
+                or self._pace.is_due(key, has_journals=bool(known.marks))
+            )
             and self._is_wanted(key, known, every)
         ]
 
@@ -147,14 +144,17 @@ class Watch:
         if every:
             return True  # not looked into: where it goes, the remote may have to be asked
         has_journals = known.marks or key in self._spilled
-        if known.stamp == seen.stamp and not (has_journals and not is_quiet(run, known.marks)):
+        if known.stamp == seen.stamp and not (
+            has_journals and not is_quiet(run, known.marks, ask_lives=not run.is_shared)
+        ):
             return False
         return self._look_into(run, known)
 
     def _look_into(self, run: RunFolder, known: _Known) -> bool:
         """Fold, and see whether anything is unsent; if not, remember how that looks."""
+        known.stamp = None
         with contextlib.suppress(StoreError, OSError, sqlite3.Error):
-            if run.segments():
+            if run.is_unfolded():
                 fold(run, timeout=FOLD_SECONDS)
             moment = time.time_ns()
             seen = scan_run(run)
@@ -237,21 +237,6 @@ class Watch:
                 return
             except (StoreError, OSError, sqlite3.Error):
                 known.backoff.failed()
-
-
-def _time_of(path: Path) -> int:
-    """When something last came into a folder or went, in ns; 0 where it is not there."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _settled_time_of(path: Path) -> int | None:
-    """The same, before a look into the folder; None where a change may still come to it unseen."""
-    moment = time.time_ns()
-    seen = _time_of(path)
-    return seen if is_settled(Seen("", 0, seen), moment) else None
 
 
 def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 import store
 from store.errors import StoreError, UsageError
 from store.fold import fold
-from store.journal import MAGIC, create_journal
+from store.journal import MAGIC, create_journal, read_frames
+from store.network_journal import NetworkJournal
 from store.paths import RunFolder, StoreFolder, create_store
 from store.publish import publish
 from store.row import Kind, pack_row
@@ -112,6 +115,33 @@ def test_a_snapshot_is_only_made_where_there_is_something_new(
             assert not publish(only_run(folder))
     log_some(hosts[1], folder, 3)
     assert snapshot_numbers(only_run(folder)) == [2]
+
+
+def test_one_snapshot_is_enough_while_rows_keep_coming(
+    hosts: tuple[Host, Host], folder: Path
+) -> None:
+    over = threading.Event()
+
+    def log_on() -> None:
+        i = 0
+        while not over.is_set():
+            run.log({"i": i})
+            i += 1
+
+    with hosts[0].here():
+        run = store.init(
+            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
+        )
+        run.log({"i": 0})
+        logging = threading.Thread(target=log_on)
+        logging.start()
+        try:
+            assert publish(only_run(folder))
+            assert snapshot_numbers(only_run(folder)) == [1]
+        finally:
+            over.set()
+            logging.join()
+            run.finish()
 
 
 def test_a_run_that_was_removed_and_made_anew_is_not_mixed_with_the_old_one(
@@ -220,6 +250,92 @@ def test_a_writer_that_was_taken_for_dead_goes_on(hosts: tuple[Host, Host], fold
         assert counts(host, folder) == list(range(9))
         assert host.check(folder) == ""
     assert only_run(folder).segments() == {}
+
+
+def cut_off(nothing: int) -> None:
+    """As by a file server that has given a host up: descriptors of journals are of no use."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if ".journal" in os.readlink(f"/proc/self/fd/{number}"):
+                os.dup2(nothing, int(number))
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="not run: needs /proc")
+
+
+@needs_proc
+def test_a_journal_still_has_what_was_synced_into_a_file_that_was_removed(tmp_path: Path) -> None:
+    nothing, end = os.pipe()
+    journal = NetworkJournal(tmp_path / f"{UUID}.1.journal")
+    rows = [pack_row(number, Kind.METRIC, number, 1000.0, {"i": 1.0}) for number in range(1, 6)]
+    for row in rows[:3]:
+        journal.append(row)
+    journal.path.unlink()
+    for row in rows[3:]:
+        journal.append(row)
+        journal.syncing()()
+    cut_off(nothing)
+    journal.look(afresh=True)
+    assert journal.is_lost
+    content = journal.remains()
+    journal.close(trim=True)
+    os.close(nothing)
+    os.close(end)
+    journal.path.write_bytes(content)
+    assert read_frames(journal.path, 0).payloads == rows
+
+
+@needs_proc
+def test_rows_that_a_network_disk_has_lost_are_written_again(
+    hosts: tuple[Host, Host], folder: Path
+) -> None:
+    a, b = hosts
+    nothing, end = os.pipe()
+    with a.here():
+        run = store.init(
+            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
+        )
+        for i in range(5):
+            run.log({"i": i})
+        run.flush(durable=True)
+        uuids = frozenset(only_run(folder).segments())
+    with b.here():
+        publish(only_run(folder), adopt=uuids)
+    with a.here():
+        for i in range(5, 9):
+            run.log({"i": i})
+        cut_off(nothing)
+        for i in range(9, 12):
+            run.log({"i": i})
+        run.finish()
+    os.close(nothing)
+    os.close(end)
+    for host in hosts:
+        assert counts(host, folder) == list(range(12))
+        assert host.check(folder) == ""
+    assert only_run(folder).segments() == {}
+
+
+def test_what_a_host_that_was_adopted_adds_is_kept_though_it_does_not_fit(
+    hosts: tuple[Host, Host], folder: Path
+) -> None:
+    a, b = hosts
+    with a.here():
+        run = create_store(folder, "shared").run("local", "p", "r1")
+        write_journal(run, range(1, 6), 1)
+        publish(run, adopt=frozenset({UUID}))
+        assert run.segments() == {}
+        early = write_journal(run, range(8, 11), 2)
+        publish(run)
+        assert early.exists(), "it is in no snapshot"
+        write_journal(run, range(6, 11), 3)
+    for host in hosts:
+        with host.here():
+            assert [row.number for row in rows_of(run)] == list(range(2, 11))
+    with b.here():
+        publish(run, adopt=frozenset({UUID}))
+    assert run.segments() == {}
+    assert a.check(folder) == ""
 
 
 def test_a_publisher_that_meets_a_newer_snapshot_takes_its_rows_along(

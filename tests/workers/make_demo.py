@@ -1,8 +1,8 @@
 """Fill a store for the pages: python make_demo.py FOLDER. Says "ready"; ends when stdin does.
 
-Project "digits": a finished run with everything, one that failed, one whose process was killed, and one that is
-running: for each line on stdin it logs ten more rows. Project "hostile": names that want to be
-markup. The killed run is made by this program itself, called with "crash".
+Project "digits": a finished run with everything, one that failed, one whose process was killed, and
+one that is running: for each line on stdin it logs ten more rows. Project "hostile": names that
+want to be markup. The killed run is made by this program itself, called with "crash".
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import click
 
 from store.api.cleaned import CleanedRun, describe_cleaned, find_cleaned, print_cleaned
 from store.api.cli_runs import Run
+from store.api.origin import SHORT, command_text, git_text, machine_text
 from store.api.output import OutputFormat, output_options, write_rows
 from store.api.shell import (
     RUN,
@@ -36,13 +37,12 @@ from store.errors import RunNotFound, UsageError
 from store.jsontext import from_json
 from store.outline import MetricKey, RunLine, WriterLine, flatten
 from store.query import StoredRun
+from store.row import SYSTEM
 
 if TYPE_CHECKING:
     from store.query import Store, StoredFile
 
 CHART_HEIGHT: Final = 16
-SHORT: Final = 12
-"""Digits of a commit or hash that tell it apart for people."""
 HIDDEN: Final = frozenset(
     {"name", "group", "job_type", "tags", "notes", "git", "command", "machine", "packages"}
 )
@@ -219,7 +219,9 @@ def _print_run(run: Facts) -> None:
     _print_section("Files", _file_lines(run.files))
     others = {k: v for k, v in run.attributes.items() if k not in HIDDEN}
     _print_section("Attributes", [(key, _short(value)) for key, value in sorted(others.items())])
-    drawn = [key for key, metric in run.metrics.items() if metric.points > 1]
+    system = {key: run.metrics[key] for key in sorted(run.metrics) if key.startswith(SYSTEM)}
+    _print_section("System", [(key, *_spread(metric)) for key, metric in system.items()])
+    drawn = [key for key in run.metrics if run.metrics[key].points > 1 and key not in system]
     if drawn and sys.stdout.isatty():
         key = next((key for key in drawn if "loss" in key), drawn[0])
         printed("")
@@ -274,9 +276,9 @@ def _facts(run: Facts) -> Iterator[tuple[str, str]]:
     yield "tags", ", ".join(from_json(line.tags))
     yield "notes", line.notes or ""
     attributes = run.attributes
-    yield "command", _command(attributes.get("command"))
-    yield "git", _git(attributes.get("git"))
-    yield "machine", _machine(attributes.get("machine"))
+    yield "command", command_text(attributes.get("command"))
+    yield "git", git_text(attributes.get("git"))
+    yield "machine", machine_text(attributes.get("machine"))
     yield from _troubles(line, run.status)
 
 
@@ -302,54 +304,6 @@ def _when(seconds: float | None) -> str:
     except (ValueError, OverflowError, OSError):
         return str(seconds)
     return f"{text} ({format_age(time.time() - seconds)} ago)"
-
-
-def _command(said: object) -> str:
-    if not isinstance(said, dict):
-        return str(said or "")
-    words = said.get("command")
-    text = shlex.join(map(str, words)) if isinstance(words, list) else str(words or "")
-    folder = said.get("cwd")
-    return f"{text}  (in {folder})" if text and folder else text
-
-
-def _git(said: object) -> str:
-    if not isinstance(said, dict):
-        return ""
-    commit = said.get("commit")
-    parts = [f"commit {str(commit)[:SHORT]}" if commit else "no commit yet"]
-    if said.get("branch"):
-        parts.append(f"on {said['branch']}")
-    text = " ".join(parts)
-    changes = ["with local changes"] if said.get("dirty") else []
-    untracked = said.get("untracked")
-    if isinstance(untracked, list) and untracked:
-        changes.append(plural(len(untracked), "untracked file"))
-    if said.get("remote"):
-        changes.append(str(said["remote"]))
-    return ", ".join([text, *changes])
-
-
-def _machine(said: object) -> str:
-    if not isinstance(said, dict):
-        return ""
-    gpus = said.get("gpus")
-    names = (
-        [g.get("name", "GPU") if isinstance(g, dict) else str(g) for g in gpus or ()]
-        if (isinstance(gpus, list))
-        else []
-    )
-    memory = said.get("memory")
-    parts = [
-        said.get("host"),
-        said.get("cpu"),
-        f"{said['cpu_count']} CPUs" if said.get("cpu_count") else None,
-        format_size(memory) if isinstance(memory, int | float) else None,
-        *[f"{names.count(name)} x {name}" for name in dict.fromkeys(map(str, names))],
-        said.get("os"),
-        f"Python {said['python']}" if said.get("python") else None,
-    ]
-    return ", ".join(str(part) for part in parts if part)
 
 
 def _config_lines(line: RunLine) -> Iterator[tuple[str, ...]]:

@@ -12,16 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from store.locks import no_fork
+from store.api.gpus import FOREIGN_FAILURES, Gpus
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-# What a library of another maker does when its driver, its files or its versions do not fit.
-_FOREIGN_FAILURES: Final = (
-    *(ImportError, OSError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-    Warning,
-)
 _CONTAINER_FILES: Final = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"))
 _CONTAINER_VARIABLES: Final = (
     ("APPTAINER_CONTAINER", "apptainer"),
@@ -37,6 +32,8 @@ def machine() -> dict[str, object]:
     (logical), cpu_count_physical, cpu_count_usable (by this process), memory (bytes): int;
     cpu: the model's name; gpus: a list of {name, memory (bytes)}; container: a hint, if any.
     """
+    with Gpus() as found:
+        gpus = found.describe()
     facts: dict[str, object | None] = {
         "host": platform.node(),
         "user": _user(),
@@ -47,7 +44,7 @@ def machine() -> dict[str, object]:
         "executable": sys.executable,
         "pid": os.getpid(),
         **_processor(),
-        "gpus": _gpus(),
+        "gpus": gpus,
         "container": _container(),
     }
     return {name: fact for name, fact in facts.items() if fact not in (None, "")}
@@ -112,7 +109,7 @@ def _processor() -> dict[str, object | None]:
         "cpu_count_usable": _usable_cpus(),
         "cpu": _processor_model(),
     }
-    with suppress(*_FOREIGN_FAILURES):
+    with suppress(*FOREIGN_FAILURES):
         import psutil
 
         facts["cpu_count_physical"] = psutil.cpu_count(logical=False)
@@ -160,35 +157,6 @@ def _darwin_model() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.decode("utf-8", "replace").strip() or None
-
-
-def _gpus() -> list[dict[str, object]]:
-    try:
-        with no_fork:
-            import pynvml
-        failures = (*_FOREIGN_FAILURES, pynvml.NVMLError)
-    except _FOREIGN_FAILURES:
-        return []
-    found: list[dict[str, object]] = []
-    try:
-        pynvml.nvmlInit()
-    except failures:
-        return found
-    try:
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            name = pynvml.nvmlDeviceGetName(handle)
-            text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-            found.append({"name": text, "memory": None})
-            # Devices that share the main memory report none of their own.
-            with suppress(*failures):
-                found[-1]["memory"] = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except failures:
-        pass
-    finally:
-        with suppress(*failures):
-            pynvml.nvmlShutdown()
-    return found
 
 
 def _container() -> str | None:

@@ -1,7 +1,9 @@
-"""Recording: what a run keeps beside what is logged: where it comes from, and what is printed.
+"""Recording: what a run keeps beside what is logged: where it comes from, what is printed, and how
+busy the machine is.
 
 Git, the machine and the packages are looked up by a thread and a helper process, so that `init()`
-waits for none of it; `finish()` waits for the rest for a while.
+waits for none of it; `finish()` waits for the rest for a while. System metrics are sampled by a
+thread that loads what it needs only shortly before its first sample; a fork leaves it behind.
 """
 
 from __future__ import annotations
@@ -10,16 +12,20 @@ import contextlib
 import sys
 import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from store.api.values import clean_text
 from store.errors import RunClosed
+from store.locks import no_fork
 from store.row import Kind
 
 if TYPE_CHECKING:
     from store.api.live_run import Run
 
 PROVENANCE_SECONDS: Final = 15.0
+FIRST_LOOK_SECONDS: Final = 1.0
+"""Time before the first sample from which its rates count."""
 
 
 def collect_provenance(run: Run) -> None:
@@ -40,8 +46,6 @@ def collect_provenance(run: Run) -> None:
 
 
 def _write_provenance(run: Run, folder: Path) -> None:
-    from store.locks import no_fork
-
     with no_fork:
         # All that is going to be imported on the way, at once.
         import subprocess  # noqa: F401
@@ -82,3 +86,40 @@ def capture_console(run: Run) -> None:
 
     run._console = ConsoleCapture(take)
     run._console.start()
+
+
+def record_system_metrics(run: Run, *, whole_machine: bool) -> None:
+    """Record how busy this process (with `whole_machine`: all of the machine) is, to the end."""
+    over: SimpleQueue[None] = SimpleQueue()
+    threading.Thread(
+        target=_sample, args=(run, over, whole_machine), name="runstore-system", daemon=True
+    ).start()
+    run._before_end.append(lambda: over.put(None))
+
+
+def _sample(run: Run, over: SimpleQueue[None], whole_machine: bool) -> None:
+    interval = run.settings.system_interval
+    wait = min(FIRST_LOOK_SECONDS, interval / 2)
+    if _comes(over, interval - wait):
+        return
+    try:
+        with no_fork:
+            from store.api.system_metrics import Sampler
+    except ImportError as error:
+        run._warn("system", f"no system metrics: {error}")
+        return
+    with (
+        Sampler(run.dir, whole_machine=whole_machine) as sampler,
+        contextlib.suppress(RunClosed, OSError),
+    ):
+        while not _comes(over, wait):
+            run._write(Kind.METRIC, sampler.sample())
+            wait = interval
+
+
+def _comes(over: SimpleQueue[None], seconds: float) -> bool:
+    """Whether the end comes within that time."""
+    with contextlib.suppress(Empty):
+        over.get(timeout=seconds)
+        return True
+    return False

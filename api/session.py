@@ -17,8 +17,8 @@ from typing import Any, Final
 from store.api.endings import endings
 from store.api.live_run import Run
 from store.api.names import make_id, make_name
-from store.api.ranks import detect_label
-from store.api.recording import capture_console, collect_provenance
+from store.api.ranks import detect_label, is_first_on_host
+from store.api.recording import capture_console, collect_provenance, record_system_metrics
 from store.api.resuming import (
     NOTHING_KNOWN,
     Known,
@@ -30,6 +30,7 @@ from store.api.resuming import (
 from store.errors import UsageError
 from store.host import host_name
 from store.keeper import Tended, keeper
+from store.ownership import is_written_here
 from store.paths import RunFolder, StoreFolder, create_store, locate_store
 from store.row import Kind
 from store.settings import Settings, project_settings_file, resolve, user_settings_file
@@ -125,6 +126,7 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
     is_new = claim(run_folder, resume)
     known = look_up_cleaned(run_folder) if is_new else look_up(run_folder, settings.label)
     was_cleaned = is_new and known is not NOTHING_KNOWN
+    is_first_here = _is_first_here(run_folder, settings)
     run = _make_run(run_folder, settings, known, resumed=not is_new or was_cleaned)
     if was_cleaned:
         settings = replace(settings, name=settings.name or known.attributes["name"])
@@ -156,6 +158,8 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
         collect_provenance(run)
     if settings.console == "wrap":
         capture_console(run)
+    if settings.system_metrics:
+        record_system_metrics(run, whole_machine=is_first_here)
     os.environ[PARENT_RUN] = os.fspath(run_folder.path)
     return run
 
@@ -180,6 +184,14 @@ def _with_label(settings: Settings) -> Settings:
     if label is None:
         return settings
     return replace(settings, label=label)
+
+
+def _is_first_here(folder: RunFolder, settings: Settings) -> bool:
+    """Whether this process is the first of this host that writes the run."""
+    if settings.run_id is None:  # each rank a run of its own
+        return True
+    first = is_first_on_host(os.environ)
+    return not is_written_here(folder) if first is None else first
 
 
 def _make_run(folder: RunFolder, settings: Settings, known: Known, *, resumed: bool) -> Run:

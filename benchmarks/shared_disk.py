@@ -250,7 +250,7 @@ def _operations(folder: Path, server: Any) -> float:
     environment |= {"STORE_URL": server.url, "STORE_API_KEY": server.key}
     command = [sys.executable, "-P", "-m", "store", "--store", os.fspath(folder / "store")]
     subprocess.run([*command, "sync"], env=environment, check=True, capture_output=True)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     watcher = subprocess.Popen([*command, "sync", "--watch"], env=environment, **quiet)
     try:
         time.sleep(WATCH_SECONDS / 3)  # its start, when all is looked at once

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import repeat
 from typing import Any, Final
 
 from store.jsontext import to_json
-from store.row import Kind, Row, next_digest
+from store.row import Kind, Row, is_system_row, next_digest
 from store.stretch import HASH, METRIC, Stretch
 
 
@@ -87,11 +87,15 @@ class Batch:
                 strict=True,
             )
         )
-        latest, step = max(stretch.times), max(stretch.steps)
+        latest = max(stretch.times)
         self.latest = latest if self.latest is None else max(self.latest, latest)
-        self.step = step if self.step is None else max(self.step, step)
+        self._move_step(max(stretch.steps), stretch.keys)
         self.columns += zip(ids, repeat(seqs, len(ids)), stretch.values, strict=True)
         self._see(stretch, latest)
+
+    def _move_step(self, step: int, keys: Collection[str]) -> None:
+        if not is_system_row(keys):
+            self.step = step if self.step is None else max(self.step, step)
 
     def _see(self, stretch: Stretch, latest: float) -> None:
         """What the stretch means for the summary: the last of the latest rows."""
@@ -107,7 +111,7 @@ class Batch:
 
     def add_mixed(self, seq: int, row: Row, ids: dict[str, int]) -> None:
         """A metric row with special numbers, texts or objects in it."""
-        self.step = row.step if self.step is None else max(self.step, row.step)
+        self._move_step(row.step, row.data)
         stamp = (row.time, row.number)
         for key, value in row.data.items():
             logged = self.logged.setdefault(key, Logged())

@@ -10,7 +10,6 @@ import functools
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +70,8 @@ def cache_folders() -> Iterator[Path]:
     ):
         if base and os.path.isabs(base) and _usable(folder := Path(base, name)):
             yield folder
+    import tempfile
+
     private = Path(tempfile.gettempdir(), f"runstore-{_user()}")
     if _usable(private) and _is_private(private):
         yield private

@@ -14,28 +14,25 @@ host's cache, and the run's folder holds, beside the journals, only files that n
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from store.disk import LOCAL, Mode, detect_mode, file_system
 from store.errors import (
     NoCacheFolder,
     RunNotFound,
-    StoreCorrupt,
-    StoreNotFound,
     UsageError,
     WrongMode,
 )
 from store.host import cache_folders
 from store.names import decode_name, encode_name
+from store.record import new_record, publish, read_record, replace_record
 from store.spills import spill_folders
 
 STORE_NAME: Final = ".store"
-FORMAT: Final = 1
 BLOBS: Final = ".blobs"
 
 
@@ -162,15 +159,6 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-class _Record(NamedTuple):
-    """What store.json says. `forced`: somebody said the mode, whatever the disk looks like."""
-
-    id: str
-    format: int
-    mode: str
-    forced: bool
-
-
 class StoreFolder:
     """A store: its folder and what its store.json says."""
 
@@ -182,7 +170,7 @@ class StoreFolder:
             StoreCorrupt: its store.json cannot be read.
         """
         self.path = path
-        self.record = _read_record(path)
+        self.record = read_record(path)
         self.id = self.record.id
 
     def __repr__(self) -> str:
@@ -336,8 +324,8 @@ def create_store(path: Path, disk: Literal["auto"] | Mode = "auto") -> StoreFold
     if not (path / "store.json").exists():
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _publish(path / "store.json", _new_record(path, disk))
-            _publish(path / ".gitignore", "*\n")
+            publish(path / "store.json", new_record(path, disk).text())
+            publish(path / ".gitignore", "*\n")
         except OSError as error:
             raise UsageError(
                 f"cannot make a store at {path}: {error.strerror}",
@@ -346,69 +334,11 @@ def create_store(path: Path, disk: Literal["auto"] | Mode = "auto") -> StoreFold
     return StoreFolder(path)
 
 
-def _new_record(path: Path, disk: Literal["auto"] | Mode) -> str:
-    found = detect_mode(path)
-    mode = found if disk == "auto" else disk
-    return _record_text(_Record(os.urandom(16).hex(), FORMAT, mode, forced=mode != found))
-
-
-def _record_text(record: _Record) -> str:
-    forced = ', "forced": true' if record.forced else ""
-    return f'{{"id": "{record.id}", "format": {record.format}, "mode": "{record.mode}"{forced}}}\n'
-
-
 def change_mode(store: StoreFolder, mode: Mode) -> StoreFolder:
     """Record another mode; `store.modes` has made the runs fit for it."""
     forced = mode != detect_mode(store.path)
-    record = store.record._replace(mode=mode, forced=forced)
-    temporary = _write_beside(store.path / "store.json", _record_text(record))
-    os.replace(temporary, store.path / "store.json")
+    replace_record(store.path, store.record._replace(mode=mode, forced=forced))
     return StoreFolder(store.path)
-
-
-def _publish(path: Path, text: str) -> None:
-    """Write a file that is whole or not there; the first of several writers wins."""
-    temporary = _write_beside(path, text)
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    except OSError:  # a disk without hard links
-        if not path.exists():
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_beside(path: Path, text: str) -> Path:
-    temporary = path.parent / f".store.{os.getpid()}.{os.urandom(4).hex()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def _read_record(path: Path) -> _Record:
-    import json
-
-    file = path / "store.json"
-    try:
-        fields = json.loads(file.read_bytes())
-        record = _Record(
-            str(fields["id"]),
-            int(fields["format"]),
-            str(fields["mode"]),
-            bool(fields.get("forced", False)),
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        raise StoreNotFound(path) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise StoreCorrupt(file, f"not a store's record: {error!r}") from error
-    if record.format > FORMAT:
-        from store.errors import SchemaTooNew
-
-        raise SchemaTooNew(file, record.format, FORMAT)
-    return record
 
 
 def remove_tree(path: Path) -> None:

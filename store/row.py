@@ -28,6 +28,9 @@ MAX_DEPTH: Final = 32
 DELETED: Final = {"_deleted": True}
 """The value that takes a key of config, summary or attributes away again."""
 
+SYSTEM: Final = "system/"
+"""How the names of metrics about the machine begin: they move no step and are in no summary."""
+
 
 packb: Final = cast("Callable[[object], bytes]", msgpack.packb)
 """msgpack's function, with the type that it has."""
@@ -46,6 +49,11 @@ class Kind(IntEnum):
     FILE = 7
     CONSOLE = 8
     EVENT = 9
+
+
+def is_system_row(keys: Collection[str]) -> bool:
+    """Whether a metric row with these names is about the machine alone."""
+    return bool(keys) and all(key.startswith(SYSTEM) for key in keys)
 
 
 class Row(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from store.errors import UsageError
 from store.jsontext import from_json
-from store.row import Kind
+from store.row import SYSTEM, Kind
 
 FETCH: Final = 256
 _POINTS: Final = (
@@ -169,10 +169,12 @@ def read_history(
     """A dict per row of (writer, step): `_step`, `_time`, `_writer`, and what was logged there.
 
     Frames of one step are joined; a key that a writer logged again at the same step begins
-    another row. With `keys`, only rows that have one of them, and only those keys.
+    another row. With `keys`, only rows that have one of them, and only those keys; without, all
+    but those about the machine.
     """
     names = dict(connection.execute("SELECT id, name FROM metric ORDER BY id"))
-    wanted = set(names.values()) if keys is None else set(keys)
+    logged = (name for name in names.values() if not name.startswith(SYSTEM))
+    wanted = set(logged if keys is None else keys)
     frames: dict[int, dict[str, Any]] = {}
     for metric, name in names.items():
         if name not in wanted:

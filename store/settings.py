@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Self, get_args
+from typing import Any, Final, NamedTuple, Self
 
 from store.errors import UsageError
 from store.settings_sources import (
@@ -33,14 +33,34 @@ from store.settings_sources import (
     Kind,
     Variable,
     as_text,
-    choice,
     closest,
     edit_toml,
     expected,
-    flag_from_text,
     project_settings_file,
     read_toml,
     user_settings_file,
+)
+from store.settings_words import (
+    AGENT,
+    CONSOLE,
+    DISK,
+    JOURNAL,
+    MODE,
+    RESUME,
+    START_METHOD,
+    WANDB_CONSOLE,
+    WANDB_DIR,
+    WANDB_GIT,
+    WANDB_MODE,
+    WANDB_STATS,
+    WANDB_STATS_INTERVAL,
+    Agent,
+    Console,
+    Disk,
+    Journal,
+    Mode,
+    Resume,
+    StartMethod,
 )
 
 __all__ = [
@@ -55,41 +75,6 @@ __all__ = [
     "user_settings_file",
     "write_setting",
 ]
-
-Mode = Literal["auto", "online", "offline", "disabled"]
-Resume = Literal["allow", "must", "never", "auto"]
-Console = Literal["wrap", "off"]
-Journal = Literal["auto", "mmap", "write"]
-Agent = Literal["auto", "process", "thread", "off"]
-Disk = Literal["auto", "local", "shared"]
-StartMethod = Literal["fork", "spawn", "thread"]
-
-_MODE: Final = choice(get_args(Mode), {"dryrun": "offline", "run": "online"})
-_RESUME: Final = choice(get_args(Resume))
-_CONSOLE: Final = choice(get_args(Console))
-_JOURNAL: Final = choice(get_args(Journal))
-_AGENT: Final = choice(get_args(Agent))
-_DISK: Final = choice(get_args(Disk))
-_START_METHOD: Final = choice(get_args(StartMethod))
-
-_CONSOLE_WORDS: Final = choice(("off", "wrap", "auto", "wrap_raw", "wrap_emu", "redirect"))
-_WANDB_CONSOLE: Final = Variable(
-    "WANDB_CONSOLE",
-    _CONSOLE_WORDS.allowed,
-    lambda text: "off" if _CONSOLE_WORDS.parse(text) == "off" else "wrap",
-)
-_WANDB_DIR: Final = Variable(
-    "WANDB_DIR", PATH.allowed, lambda text: Path(str(PATH.parse(text)), ".store")
-)
-_WANDB_DISABLE_GIT: Final = Variable(
-    "WANDB_DISABLE_GIT", FLAG.allowed, lambda text: not flag_from_text(text)
-)
-_WANDB_MODE: Final = (
-    Variable(
-        "WANDB_DISABLED", FLAG.allowed, lambda text: "disabled" if flag_from_text(text) else None
-    ),
-    Variable("WANDB_MODE", _MODE.allowed, _MODE.parse),
-)
 
 
 class Facts(NamedTuple):
@@ -154,15 +139,15 @@ class Settings:
     )
     dir: Path | None = field(
         default=None,
-        metadata=_about("the store folder; unset: looked for upwards", PATH, _WANDB_DIR),
+        metadata=_about("the store folder; unset: looked for upwards", PATH, WANDB_DIR),
     )
     mode: Mode = field(
         default="auto",
-        metadata=_about("whether rows are synced, or even kept", _MODE, *_WANDB_MODE),
+        metadata=_about("whether rows are synced, or even kept", MODE, *WANDB_MODE),
     )
     resume: Resume | None = field(
         default=None,
-        metadata=_about("what to do where the run exists already", _RESUME, "WANDB_RESUME"),
+        metadata=_about("what to do where the run exists already", RESUME, "WANDB_RESUME"),
     )
     reinit: bool = field(
         default=False, metadata=_about("init() beside a live run starts a new one", FLAG)
@@ -183,10 +168,17 @@ class Settings:
         default=False, metadata=_about("keep a copy of the main script", FLAG, "WANDB_SAVE_CODE")
     )
     git: bool = field(
-        default=True, metadata=_about("record commit and local changes", FLAG, _WANDB_DISABLE_GIT)
+        default=True, metadata=_about("record commit and local changes", FLAG, WANDB_GIT)
     )
     console: Console = field(
-        default="wrap", metadata=_about("record what the process prints", _CONSOLE, _WANDB_CONSOLE)
+        default="wrap", metadata=_about("record what the process prints", CONSOLE, WANDB_CONSOLE)
+    )
+    system_metrics: bool = field(
+        default=True, metadata=_about("record how busy the machine is", FLAG, *WANDB_STATS)
+    )
+    system_interval: float = field(
+        default=15.0,
+        metadata=_about("time between two looks at it, in seconds", SECONDS, WANDB_STATS_INTERVAL),
     )
     strict: bool = field(
         default=False, metadata=_about("raise tracking problems in place of warnings", FLAG)
@@ -195,18 +187,18 @@ class Settings:
         default=None, metadata=_about("folder for rows while the store's disk is full", PATH)
     )
     journal: Journal = field(
-        default="auto", metadata=_about("how journals are written; auto: by the disk", _JOURNAL)
+        default="auto", metadata=_about("how journals are written; auto: by the disk", JOURNAL)
     )
     disk: Disk = field(
         default="auto",
-        metadata=_about("who writes to a new store's disk: this host, or several", _DISK),
+        metadata=_about("who writes to a new store's disk: this host, or several", DISK),
     )
     agent: Agent = field(
-        default="auto", metadata=_about("where syncing runs beside the training", _AGENT)
+        default="auto", metadata=_about("where syncing runs beside the training", AGENT)
     )
     start_method: StartMethod | None = field(
         default=None,
-        metadata=_about("thread: as agent = thread", _START_METHOD, "WANDB_START_METHOD"),
+        metadata=_about("thread: as agent = thread", START_METHOD, "WANDB_START_METHOD"),
     )
     finish_timeout: float = field(
         default=30.0, metadata=_about("longest wait in finish(), in seconds", SECONDS)

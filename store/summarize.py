@@ -2,7 +2,8 @@
 
 A definition is an attribute `define/<metric or pattern>` with {"step_metric", "summary"}; in a
 pattern `*` stands for any text. The exact name goes before patterns, a longer pattern before a
-shorter one, each field for itself. What was set explicitly goes before every definition.
+shorter one, each field for itself. What was set explicitly goes before every definition. Metrics
+about the machine (`system/*`) are in no summary, unless a definition that names them says so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from store.jsontext import from_json
+from store.row import SYSTEM
 
 PREFIX: Final = "define/"
 
@@ -30,15 +32,19 @@ class Definitions:
 
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         self._exact: dict[str, Definition] = {}
-        patterns: dict[str, Definition] = {}
+        patterns: list[tuple[str, Definition]] = []
         for key, value in attributes.items():
             if key.startswith(PREFIX) and isinstance(value, dict):
                 name = key[len(PREFIX) :]
                 said = Definition(_text(value, "step_metric"), _text(value, "summary"))
-                (patterns if "*" in name else self._exact)[name] = said
+                if "*" in name:
+                    patterns.append((name, said))
+                else:
+                    self._exact[name] = said
+        patterns.append((f"{SYSTEM}*", Definition(summary="none")))
         self._patterns = [
-            (re.compile(re.escape(name).replace(r"\*", ".*"), re.DOTALL), patterns[name])
-            for name in sorted(patterns, key=lambda name: (-len(name), name))
+            (re.compile(re.escape(name).replace(r"\*", ".*"), re.DOTALL), said)
+            for name, said in sorted(patterns, key=lambda pair: (-len(pair[0]), pair[0]))
         ]
 
     def of(self, metric: str) -> Definition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.api.ranks import detect_label
+from store.api.ranks import detect_label, is_first_on_host
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,30 @@ def test_malformed_launcher_is_passed_over() -> None:
     environ = {"RANK": "?", "WORLD_SIZE": "4", "SLURM_PROCID": "1", "SLURM_NTASKS": "4"}
 
     assert detect_label(environ) == "rank-1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_first"),
+    [
+        ({}, None),
+        ({"LOCAL_RANK": "0"}, None),
+        ({"RANK": "8", "WORLD_SIZE": "16", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1"}, False),
+        ({"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "SLURM_LOCALID": "0"}, False),
+        ({"SLURM_PROCID": "4", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, True),
+        (
+            {
+                "OMPI_COMM_WORLD_RANK": "4",
+                "OMPI_COMM_WORLD_SIZE": "8",
+                "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+            },
+            True,
+        ),
+        ({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}, True),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, False),
+    ],
+)
+def test_the_first_of_a_host(environ: dict[str, str], is_first: bool | None) -> None:
+    assert is_first_on_host(environ) is is_first

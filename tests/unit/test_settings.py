@@ -236,9 +236,12 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "save_code": ("1", True),
     "git": ("off", False),
     "console": ("off", "off"),
+    "system_metrics": ("off", False),
+    "system_interval": ("0.5", 0.5),
     "strict": ("true", True),
     "spool": ("/spool", Path("/spool")),
     "journal": ("write", "write"),
+    "disk": ("shared", "shared"),
     "agent": ("thread", "thread"),
     "start_method": ("spawn", "spawn"),
     "finish_timeout": ("2.5", 2.5),
@@ -278,6 +281,9 @@ def test_every_field_has_its_environment_variable(name: str) -> None:
         ("WANDB_DISABLE_GIT", "true", "git", False),
         ("WANDB_CONSOLE", "off", "console", "off"),
         ("WANDB_CONSOLE", "redirect", "console", "wrap"),
+        ("WANDB_X_DISABLE_STATS", "true", "system_metrics", False),
+        ("WANDB__DISABLE_STATS", "1", "system_metrics", False),
+        ("WANDB_X_STATS_SAMPLING_INTERVAL", "5", "system_interval", 5.0),
         ("WANDB_START_METHOD", "thread", "start_method", "thread"),
     ],
 )
@@ -397,5 +403,6 @@ def test_importing_and_resolving_loads_nothing_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path)]
     output = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
     loaded = set(output.split())
-    expected = {"store", "store.errors", "store.settings", "store.settings_sources"}
+    settings = ("store.settings", "store.settings_sources", "store.settings_words")
+    expected = {"store", "store.errors", *settings}
     assert loaded - {"__future__"} == expected

@@ -9,30 +9,29 @@ wider than `width`; the chart is never higher than `height`, but has at least 3 
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from operator import le
 from typing import Final, TextIO
 
+from store.api.curve import SMALLEST, Curve
 from store.api.text import cut_text, format_number, text_width, visible
 from store.api.ticks import Ticks, labelled, linear_ticks, log_ticks
 
 Series = tuple[str, Sequence[float], Sequence[float]]
-_Line = list[tuple[str, str]]  # (text, SGR code or "")
+Line = list[tuple[str, str]]
+"""(text, style) spans; a style is DIM, BOLD, a series' colour or ""."""
 _Canvas = list[list[int]]  # braille bits by row and column
 
-_LARGEST: Final = 1e300  # beyond it a difference could overflow
-_SMALLEST: Final = 1e-290  # below it a difference or a positive number counts as 0
 _BITS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _COLORS: Final = ("36", "33", "35", "32", "34", "31", "96", "93", "95", "92", "94", "91")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_DIM: Final = "2"
-_BOLD: Final = "1"
+DIM: Final = "2"
+BOLD: Final = "1"
 _MIN_ROWS: Final = 3
+_LOOSEST: Final = 1.6
+"""How much longer than its values an axis may be for the sake of round ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,45 @@ def line_chart(
     and ys of a series differ in length.
     """
     glyphs = _ASCII if ascii_only else _BRAILLE
-    curves = [_Curve.of(_label(name, glyphs), xs, ys, log_y) for name, xs, ys in series]
-    style = _Style(len(curves), color, glyphs)
-    foot = _footer(curves)
+    lines = chart_lines(
+        series,
+        width=width,
+        height=height,
+        title=title,
+        x_label=x_label,
+        log_y=log_y,
+        ascii_only=ascii_only,
+        colors=_COLORS if color else (),
+    )
+    return [_render(line, width, color, glyphs) for line in lines]
+
+
+def chart_lines(
+    series: Sequence[Series],
+    *,
+    width: int,
+    height: int,
+    title: str = "",
+    x_label: str = "step",
+    log_y: bool = False,
+    ascii_only: bool = False,
+    colors: Sequence[str] = (),
+    behind: int = 0,
+    has_heading: bool = True,
+) -> list[Line]:
+    """The lines of `line_chart` for others to colour; only `line_chart` cuts them to `width`.
+
+    Args:
+        colors: the styles of the series; with fewer than there are series, letters tell them apart.
+        behind: so many of the first series stand behind the others, without a name.
+        has_heading: False leaves out title and legend.
+    """
+    glyphs = _ASCII if ascii_only else _BRAILLE
+    curves = [Curve.of(_label(name, glyphs), xs, ys, log_y) for name, xs, ys in series]
+    style = _Style(len(curves), behind, colors, glyphs)
+    foot = _footer(curves[behind:])
     head = _heading(_label(title, glyphs), curves, style, width, max(1, height // 4))
+    head = head if has_heading else []
     rows = max(_MIN_ROWS, height - len(head) - len(foot) - 2)
     low, high, ticks = _y_scale(curves, rows, log_y)
     x_name = cut_text(_label(x_label, glyphs), 12, glyphs.dots)
@@ -89,73 +123,17 @@ def line_chart(
     left = gutter + 2 if gutter else 1
     edges = [x for curve in curves for x in (*curve.xs[:1], *curve.xs[-1:])]
     first, last = min(edges, default=0.0), max(edges, default=0.0)
-    last = last if last - first > max(1e-14 * abs(last), _SMALLEST) else first
+    last = last if last - first > max(1e-14 * abs(last), SMALLEST) else first
     frame = _Frame(max(1, width - left), rows, first, last, low, high)
     body = _body(curves, frame, style)
     lines = [*_indented(head, left, width), *_y_axis(body, frame, ticks, gutter, glyphs)]
     lines += _x_axis(curves, frame, x_name if gutter else "", left, glyphs)
-    return [_render(line, width, style) for line in [*lines, *foot]]
+    return [*lines, *foot]
 
 
 def _label(text: str, glyphs: _Glyphs) -> str:
     text = visible(text)
     return text.encode("ascii", "replace").decode("ascii") if glyphs is _ASCII else text
-
-
-@dataclass(frozen=True, slots=True)
-class _Curve:
-    """Finite points in the order of x; `breaks`: indices of points that no line leads to."""
-
-    name: str
-    xs: list[float]
-    ys: list[float]
-    breaks: set[int]
-    skipped: Counter[str]
-
-    @classmethod
-    def of(cls, name: str, xs: Sequence[float], ys: Sequence[float], log_y: bool) -> _Curve:
-        if len(xs) != len(ys):
-            raise ValueError(f"{name}: {len(xs)} x values but {len(ys)} y values")
-        x, y = list(map(float, xs)), list(map(float, ys))
-        skipped: Counter[str] = Counter()
-        if not _drawable(x):
-            skipped.update(fault for value in x if (fault := _fault(value, False)))
-            kept = [index for index, value in enumerate(x) if not _fault(value, False)]
-            x, y = [x[index] for index in kept], [y[index] for index in kept]
-        if not all(map(le, x, islice(x, 1, None))):
-            order = sorted(range(len(x)), key=x.__getitem__)
-            x, y = [x[index] for index in order], [y[index] for index in order]
-        breaks: set[int] = set()
-        if not _drawable(y) or (log_y and min(y, default=1.0) < _SMALLEST):
-            x, y, breaks = _without_gaps(x, y, log_y, skipped)
-        return cls(name, x, list(map(math.log10, y)) if log_y else y, breaks, skipped)
-
-
-def _drawable(values: list[float]) -> bool:
-    return not values or (all(map(math.isfinite, values)) and max(map(abs, values)) < _LARGEST)
-
-
-def _fault(value: float, log: bool) -> str:
-    if -_LARGEST < value < _LARGEST:
-        return "not above 0" if log and value < _SMALLEST else ""
-    return "NaN" if math.isnan(value) else "infinite" if math.isinf(value) else "too large"
-
-
-def _without_gaps(
-    xs: list[float], ys: list[float], log: bool, skipped: Counter[str]
-) -> tuple[list[float], list[float], set[int]]:
-    kept_x: list[float] = []
-    kept_y: list[float] = []
-    breaks: set[int] = set()
-    for x, y in zip(xs, ys, strict=True):
-        fault = _fault(y, log)
-        if fault:
-            skipped[fault] += 1
-            breaks.add(len(kept_y))
-        else:
-            kept_x.append(x)
-            kept_y.append(y)
-    return kept_x, kept_y, breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +166,7 @@ class _Frame:
             yield start, stop, column
             start = stop
 
-    def draw(self, curve: _Curve) -> _Canvas:
+    def draw(self, curve: Curve) -> _Canvas:
         canvas = [[0] * self.columns for _ in range(self.rows)]
         before: tuple[int, int] | None = None
         for start, stop, column in self.buckets(curve.xs):
@@ -211,24 +189,28 @@ def _draw_line(canvas: _Canvas, column: int, row: int, to_column: int, to_row: i
 class _Style:
     """How series are told apart."""
 
-    def __init__(self, count: int, color: bool, glyphs: _Glyphs) -> None:
-        self.color = color
+    def __init__(self, count: int, behind: int, colors: Sequence[str], glyphs: _Glyphs) -> None:
+        self.behind = behind
         self.glyphs = glyphs
-        self.lettered = count > 1 and (not color or count > len(_COLORS))
+        self._colors = colors
+        self.lettered = count - behind > 1 and count > len(colors)
 
     def code(self, index: int) -> str:
-        return _COLORS[index % len(_COLORS)]
+        return self._colors[index % len(self._colors)] if self._colors else ""
 
     def letter(self, index: int) -> str:
-        return _LETTERS[index % len(_LETTERS)] if self.lettered else ""
+        place = index - self.behind
+        return _LETTERS[place % len(_LETTERS)] if self.lettered and place >= 0 else ""
 
 
-def _body(curves: list[_Curve], frame: _Frame, style: _Style) -> list[_Line]:
+def _body(curves: list[Curve], frame: _Frame, style: _Style) -> list[Line]:
     canvases = [frame.draw(curve) for curve in curves]
-    lines: list[_Line] = [[(" ", "")] * frame.columns for _ in range(frame.rows)]
+    lines: list[Line] = [[(" ", "")] * frame.columns for _ in range(frame.rows)]
     for row in range(frame.rows):
         for column in range(frame.columns):
             parts = [canvas[row][column] for canvas in canvases]
+            if any(parts[style.behind :]):
+                parts[: style.behind] = [0] * style.behind
             bits = 0
             for part in parts:
                 bits |= part
@@ -243,7 +225,7 @@ def _body(curves: list[_Curve], frame: _Frame, style: _Style) -> list[_Line]:
     if not any(curve.xs for curve in curves):
         text = "no points to show"[: frame.columns]
         start = (frame.columns - len(text)) // 2
-        lines[frame.rows // 2][start : start + len(text)] = [(char, _DIM) for char in text]
+        lines[frame.rows // 2][start : start + len(text)] = [(char, DIM) for char in text]
     return lines
 
 
@@ -266,7 +248,7 @@ def _ascii_glyph(bits: int) -> str:
 
 
 def _marks(
-    curve: _Curve, canvas: _Canvas, index: int, count: int, style: _Style
+    curve: Curve, canvas: _Canvas, index: int, count: int, style: _Style
 ) -> Iterator[tuple[int, int]]:
     """The cells that carry a letter (or the only point): one in about 16 columns, staggered."""
     if not style.lettered and len(curve.xs) != 1:
@@ -281,34 +263,37 @@ def _marks(
         yield rows[len(rows) // 2], column
 
 
-def _y_scale(curves: list[_Curve], rows: int, log: bool) -> tuple[float, float, Ticks]:
+def _y_scale(curves: list[Curve], rows: int, log: bool) -> tuple[float, float, Ticks]:
     """Lowest and highest y, and the ticks; a constant has one tick, in the middle."""
     drawn = [curve.ys for curve in curves if curve.ys]
     if not drawn:
         return 0.0, 1.0, []
     low, high = min(map(min, drawn)), max(map(max, drawn))
     size = max(abs(low), abs(high))
-    if high - low <= max(1e-12 * size, _SMALLEST):
+    if high - low <= max(1e-12 * size, SMALLEST):
         middle = 10**low if log else low
         return low - (size or 1.0), high + (size or 1.0), [(low, format_number(middle))]
     if log:
         return low, high, log_ticks(low, high, rows)
     ticks = linear_ticks(low, high, rows)
+    if ticks[-1][0] - ticks[0][0] > _LOOSEST * (high - low):
+        finer = linear_ticks(low, high, 2 * rows)
+        return low, high, [tick for tick in finer if low <= tick[0] <= high]
     return ticks[0][0], ticks[-1][0], ticks
 
 
 def _y_axis(
-    body: list[_Line], frame: _Frame, ticks: Ticks, gutter: int, glyphs: _Glyphs
-) -> Iterator[_Line]:
+    body: list[Line], frame: _Frame, ticks: Ticks, gutter: int, glyphs: _Glyphs
+) -> Iterator[Line]:
     labels = {frame.row_of(position) // 4: text for position, text in ticks}
     for row, line in enumerate(body):
         text = f"{labels.get(row, ''):>{gutter}} " if gutter else ""
-        yield [(text + (glyphs.tick if row in labels else glyphs.axis), _DIM), *line]
+        yield [(text + (glyphs.tick if row in labels else glyphs.axis), DIM), *line]
 
 
 def _x_axis(
-    curves: list[_Curve], frame: _Frame, name: str, left: int, glyphs: _Glyphs
-) -> Iterator[_Line]:
+    curves: list[Curve], frame: _Frame, name: str, left: int, glyphs: _Glyphs
+) -> Iterator[Line]:
     """The axis with marks below the first, middle and last x, and the line of their labels."""
     labels = _x_labels(curves, frame)
     axis = [glyphs.line] * frame.columns
@@ -322,12 +307,12 @@ def _x_axis(
         if start + len(label) <= frame.columns and not "".join(around).strip():
             text[start : start + len(label)] = label
             axis[column] = glyphs.mark
-    yield [(" " * (left - 1) + glyphs.corner + "".join(axis), _DIM)]
+    yield [(" " * (left - 1) + glyphs.corner + "".join(axis), DIM)]
     space = " " * (left - 2 - text_width(name)) + name + "  " if name else " " * left
-    yield [(space + "".join(text), _DIM)]
+    yield [(space + "".join(text), DIM)]
 
 
-def _x_labels(curves: list[_Curve], frame: _Frame) -> Ticks:
+def _x_labels(curves: list[Curve], frame: _Frame) -> Ticks:
     """First, last and middle x, in the order in which they get room; one if all x are the same."""
     if not any(curve.xs for curve in curves):
         return []
@@ -342,14 +327,15 @@ def _x_labels(curves: list[_Curve], frame: _Frame) -> Ticks:
     return [(x, text.rstrip("0").rstrip(".") if "." in text else text) for x, text in ticks]
 
 
-def _heading(title: str, curves: list[_Curve], style: _Style, width: int, most: int) -> list[_Line]:
+def _heading(title: str, curves: list[Curve], style: _Style, width: int, most: int) -> list[Line]:
     """The title (or the name of the only series) and a legend of at most `most` lines."""
-    if len(curves) == 1:
-        title = title or curves[0].name
-    lines: list[_Line] = [[(cut_text(title, width, style.glyphs.dots), _BOLD)]] if title else []
-    legend: list[_Line] = [[]]
+    count = len(curves) - style.behind
+    if count == 1:
+        title = title or curves[-1].name
+    lines: list[Line] = [[(cut_text(title, width, style.glyphs.dots), BOLD)]] if title else []
+    legend: list[Line] = [[]]
     used = 0
-    for index, curve in enumerate(curves if len(curves) > 1 else []):
+    for index, curve in list(enumerate(curves))[style.behind :] if count > 1 else []:
         line = style.glyphs.line
         mark = line + (style.letter(index) or line) + line
         name = cut_text(curve.name, max(1, width - 8), style.glyphs.dots)
@@ -365,27 +351,27 @@ def _heading(title: str, curves: list[_Curve], style: _Style, width: int, most: 
     return lines + [line for line in legend if line]
 
 
-def _indented(lines: list[_Line], left: int, width: int) -> list[_Line]:
+def _indented(lines: list[Line], left: int, width: int) -> list[Line]:
     """The lines, above the drawing if they fit there."""
     longest = max((sum(text_width(text) for text, _ in line) for line in lines), default=0)
     return [[(" " * left, ""), *line] for line in lines] if left + longest <= width else lines
 
 
-def _footer(curves: list[_Curve]) -> list[_Line]:
+def _footer(curves: list[Curve]) -> list[Line]:
     skipped: Counter[str] = Counter()
     for curve in curves:
         skipped.update(curve.skipped)
     parts = ", ".join(f"{count} {fault}" for fault, count in skipped.most_common())
-    return [[(f"not shown: {parts}", _DIM)]] if parts else []
+    return [[(f"not shown: {parts}", DIM)]] if parts else []
 
 
-def _render(line: _Line, width: int, style: _Style) -> str:
+def _render(line: Line, width: int, color: bool, glyphs: _Glyphs) -> str:
     """The line as text of at most `width` cells, equal codes joined, blanks at the end dropped."""
     room, spans = width, list[list[str]]()
     for text, code in line:
-        part = cut_text(text, room, style.glyphs.dots)
+        part = cut_text(text, room, glyphs.dots)
         room -= text_width(part)
-        shown = code if style.color and part.strip() else ""
+        shown = code if color and part.strip() else ""
         if spans and spans[-1][1] == shown:
             spans[-1][0] += part
         else:

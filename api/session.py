@@ -27,7 +27,8 @@ from store.api.resuming import (
     look_up_cleaned,
     newest_unfinished,
 )
-from store.errors import UsageError
+from store.disk import file_system
+from store.errors import UsageError, WrongMode
 from store.host import host_name
 from store.keeper import Tended, keeper
 from store.ownership import is_written_here
@@ -254,6 +255,9 @@ def _is_sent(store: StoreFolder, settings: Settings) -> bool:
 
 
 def _announce(run: Run, store: StoreFolder) -> None:
+    if store.is_misplaced:
+        problem = WrongMode(store.path, file_system(store.path))
+        run._warn("mode", f"{problem.message}; rows go to journals ({problem.hint})")
     if run.settings.label not in (None, "rank-0"):
         return
     what = "goes on with" if run.resumed else "logs to"

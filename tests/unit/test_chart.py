@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from store.api.chart import line_chart, supports_braille
+from store.api.chart import chart_lines, line_chart, supports_braille
 from store.api.text import text_width
 
 STEPS = list(range(1000))
@@ -262,3 +262,30 @@ def test_the_chart_needs_no_numpy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "9\n"
+
+
+def test_lines_behind_others_are_seen_only_beside_them_and_have_no_name() -> None:
+    noise = [value + 0.2 * (-1) ** step for step, value in enumerate(SINE)]
+    series = [("raw", STEPS, noise), ("smooth", STEPS, SINE)]
+    lines = chart_lines(series, width=60, height=14, colors=("back", "front"), behind=1)
+    alone = chart_lines(series[1:], width=60, height=14, colors=("front",))
+    assert lines[0] == alone[0]
+    styles = [style for line in lines for text, style in line if "\u2800" < text <= "\u28ff"]
+    assert {"back", "front"} == set(styles)
+    bare_front = chart_lines(
+        [("edges", [0, 0, 999, 999], [min(noise), max(noise)] * 2), *series[1:]],
+        width=60,
+        height=14,
+        colors=("back", "front"),
+        behind=1,
+    )
+    front = sum(style == "front" for line in bare_front for _, style in line)
+    assert styles.count("front") == front
+
+
+def test_a_low_chart_is_filled_by_its_values() -> None:
+    values = [0.95 + 1.1 * step / 1000 for step in STEPS]
+    lines = line_chart([("acc", STEPS, values)], width=40, height=7)
+    rows = {row for _, row in dots(lines)}
+    assert rows == set(range(4 * 4))
+    assert labels(lines)

@@ -8,7 +8,7 @@ demo: .venv/ready-demo
 	$(BIN)/python examples/digits/demo.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-long: .venv/ready-dev
 	$(BIN)/python -m pytest --long
@@ -51,7 +51,7 @@ fuzz: .venvs/fuzz/ready
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 .venv/ready-demo: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	$(BIN)/python -m pip install --quiet -e '.[demo,server]'
 	@touch $@
 
 .venv/ready-dev: pyproject.toml | .venv/bin/python

@@ -22,6 +22,8 @@ class Host:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
+        self.mount: Path | None = None
+        """Where this host sees the folder that all of them share, if it has a mount of its own."""
         self.cache = folder / f"cache-{name}"
         self.state = folder / f"state-{name}"
         self.cache.mkdir()
@@ -43,6 +45,10 @@ class Host:
 
     def start_command(self, store: Path, *words: object, **more: str) -> subprocess.Popen[bytes]:
         return start_command(store, *words, environment=self.environment | more)
+
+    def sees(self, folder: Path) -> Path:
+        """The path of a shared folder on this host."""
+        return folder if self.mount is None else self.mount / folder.name
 
     @contextlib.contextmanager
     def here(self) -> Iterator[None]:

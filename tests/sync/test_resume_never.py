@@ -18,8 +18,9 @@ from tests.sync.clients import SYNCED, UNSENT, Client, client_of
 
 SCRIPT = """
 import sys, store
-with store.init(id="r1", project=sys.argv[1], dir="store", resume=sys.argv[2] or None) as run:
-    run.log({"who": float(sys.argv[3])})
+folder, project, resume, who = sys.argv[1:]
+with store.init(id="r1", project=project, dir=folder, resume=resume or None) as run:
+    run.log({"who": float(who)})
 """
 ENOUGH = 12
 """Requests of one `store sync` of one run that does not go on for ever."""
@@ -45,8 +46,9 @@ def second(server: RunningServer, tmp_path: Path, first: Client) -> Iterator[Cli
 
 def log(client: Client, resume: str, who: int) -> None:
     """A process of its own opens the run and logs a row."""
-    arguments = client.project, resume, str(who)
-    run_script(SCRIPT, client.store.parent, *arguments, STORE_AGENT="off", STORE_SILENT="1")
+    # Not beside a folder that is called store, which would be taken for the package.
+    cwd, arguments = client.store.parents[1], (str(client.store), client.project, resume, str(who))
+    run_script(SCRIPT, cwd, *arguments, STORE_AGENT="off", STORE_SILENT="1")
 
 
 def who_is_there(client: Client) -> set[float]:

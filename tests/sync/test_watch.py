@@ -22,7 +22,7 @@ from tests.sync.clients import wait_until
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WiredFolder]:
     """The remote to which a watch sends a store that has a run; it scans all runs but once."""
-    monkeypatch.setattr("store.sync.watch.SCAN_SECONDS", 3600.0)
+    monkeypatch.setattr("store.sync.pace.SCAN_SECONDS", 3600.0)
     here = create_store(tmp_path / "here")
     absorb(here.run("local", "p", "old"), made(metric(0, {"w": 0.0, "k": 0.0})))
     remote, stop = WiredFolder(tmp_path / "there"), threading.Event()

@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "show": Entry("store.api.cli_show:show", "Look", "Show everything about a run."),
     "sql": Entry("store.api.cli_sql:sql", "Look", "Ask all runs with SQL."),
     "ui": Entry("store.api.cli_ui:ui", "Look", "Show the runs in a browser."),
+    "watch": Entry("store.api.cli_watch:watch", "Look", "Watch runs in the terminal, live."),
+    "report": Entry("store.api.cli_report:report", "Look", "Write runs as one HTML file."),
     "status": Entry("store.api.cli_status:status", "Keep", "Say where the rows of each run are."),
     "check": Entry("store.api.cli_check:check", "Keep", "Verify runs, and repair them."),
     "copy": Entry("store.api.cli_move:copy", "Keep", "Copy a store or a run, also a live one."),

@@ -70,3 +70,26 @@ def _without_gaps(
             kept_x.append(x)
             kept_y.append(y)
     return kept_x, kept_y, breaks
+
+
+def smooth(xs: Sequence[float], ys: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average of points at any distance, without a bias to its beginning.
+
+    What lies one usual distance of points back weighs `weight` (0 to below 1) times as much. NaN
+    and infinities stay and count for nothing. The pages smooth alike.
+    """
+    finite = (p for p in range(len(xs)) if math.isfinite(xs[p]) and math.isfinite(ys[p]))
+    places = sorted(finite, key=xs.__getitem__)
+    out = [math.nan if math.isfinite(y) else y for y in ys]
+    if not places:
+        return out
+    spacing = (xs[places[-1]] - xs[places[0]]) / max(1, len(places) - 1)
+    before, total, norm = xs[places[0]] - spacing, 0.0, 0.0
+    for place in places:
+        x = xs[place]
+        kept = weight ** ((x - before) / spacing) if spacing > 0 else weight
+        total = total * kept + (1 - kept) * ys[place]
+        norm = norm * kept + (1 - kept)
+        out[place] = total / norm if norm > 0 else ys[place]
+        before = x
+    return out

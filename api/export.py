@@ -10,7 +10,7 @@ import functools
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -27,26 +27,35 @@ def write_file(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     replaced. `.parquet` gives each column the one type that its values share, else text, and holds
     all rows in memory. UsageError: unknown extension, no such folder, pyarrow is missing.
     """
-    target = Path(os.path.realpath(path))
     writer = _FILES.get(path.suffix.lower())
     if writer is None:
         known = ", ".join(_FILES)
         raise UsageError(f"{path.name}: unknown file format", hint=f"the name may end in {known}")
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}")
     if writer is _file_parquet:
         _pyarrow()
     if writer is _file_database:
-        _check_replaceable(target)
+        _check_replaceable(Path(os.path.realpath(path)))
+    with replaced(path) as scratch:
+        return writer(scratch, columns, rows)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place once the block has ended well.
+
+    UsageError: there is no such folder.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}")
     scratch = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.tmp")
     try:
-        count = writer(scratch, columns, rows)
+        yield scratch
         with scratch.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
-    return count
 
 
 def _file_text(

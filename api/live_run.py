@@ -291,6 +291,8 @@ class Run:
         """
         if self._writer is None or self._tended is None:
             return
+        if durable:
+            self._writer.restore(afresh=True)
         self._writer.retry_waiting()
         if durable and self._writer.waiting:
             raise OSError(

@@ -8,6 +8,7 @@ from operator import is_
 from typing import Final, NamedTuple
 
 from store.api.chart import Line, chart_lines
+from store.api.curve import smooth
 from store.api.watch.wish import Axis, Drawing, Wish
 from store.row import SYSTEM
 from store.series import Series
@@ -96,26 +97,3 @@ def _columns(sources: Sequence[Source], x_axis: Axis) -> tuple[str, Sequence[Seq
     longest = max((max(s.series.times) - s.began for s in sources if len(s.series)), default=0.0)
     unit, length, _ = next(unit for unit in _UNITS if not longest >= unit[2])
     return unit, [[(time - s.began) / length for time in s.series.times] for s in sources]
-
-
-def smooth(xs: Sequence[float], ys: Sequence[float], weight: float) -> list[float]:
-    """Exponential moving average of points at any distance, without a bias to its beginning.
-
-    What lies one usual distance of points back weighs `weight` (0 to below 1) times as much. NaN
-    and infinities stay and count for nothing. The pages smooth alike.
-    """
-    finite = (p for p in range(len(xs)) if math.isfinite(xs[p]) and math.isfinite(ys[p]))
-    places = sorted(finite, key=xs.__getitem__)
-    out = [math.nan if math.isfinite(y) else y for y in ys]
-    if not places:
-        return out
-    spacing = (xs[places[-1]] - xs[places[0]]) / max(1, len(places) - 1)
-    before, total, norm = xs[places[0]] - spacing, 0.0, 0.0
-    for place in places:
-        x = xs[place]
-        kept = weight ** ((x - before) / spacing) if spacing > 0 else weight
-        total = total * kept + (1 - kept) * ys[place]
-        norm = norm * kept + (1 - kept)
-        out[place] = total / norm if norm > 0 else ys[place]
-        before = x
-    return out

@@ -40,6 +40,18 @@ def main() -> None:
         ask(question.replace("{ensemble}", ensemble))
     ask("status")
     ask("check")
+    print(
+        f"\nTo see all this in a browser:\n\n    {program()} ui\n\n"
+        "and, while that runs, the charts of the best run by a click on\n\n"
+        f"    http://127.0.0.1:8322/local/digits/runs/{best}\n"
+    )
+
+
+def program() -> str:
+    """The command line of this interpreter, as it can be typed here."""
+    found = Path(sys.executable).with_name("store")
+    near = found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
+    return shlex.quote(str(near)) if found.exists() else "store"
 
 
 def command(line: str) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from store.api.curve import smooth
 from store.api.watch.bar import compiled
 from store.api.watch.keys import EVERY, MOUSE
-from store.api.watch.picture import smooth
 from store.paths import create_store
 from store.row import Kind
 from tests.cli.program import make_run

@@ -1,0 +1,1 @@
+"""`store report`: runs as one HTML file with their charts, for a paper or a colleague."""

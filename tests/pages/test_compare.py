@@ -41,6 +41,15 @@ def test_every_view_is_drawn(
         screen.picture(f"compare {view.lower()} {request.node.callspec.id}")
 
 
+def test_runs_that_are_compared_have_a_colour_each(charts: Charts, screen: Screen) -> None:
+    screen.open(charts.compare(*ALL))
+    colours = screen.page.evaluate(
+        "[...document.querySelectorAll('[data-legend] .swatch')]"
+        ".map(mark => getComputedStyle(mark).backgroundColor)"
+    )
+    assert len(set(colours)) == len(ALL)
+
+
 def test_runs_that_are_hidden_stay_hidden(charts: Charts, screen: Screen) -> None:
     page = screen.page
     screen.open(charts.compare("r0", "r1", "r2"))

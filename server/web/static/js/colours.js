@@ -1,5 +1,6 @@
 /**
- * The colour of a run: a pure function of its id, the same on every page and in both themes.
+ * The colour of a run: a pure function of its id, the same on every page and in both themes; but
+ * of runs that are compared, those that would look alike are told apart.
  *
  * Ten hues that colour-blind people tell apart (--series-0 ... --series-9), each as it is, nearer
  * to the text and nearer to the ground.
@@ -18,10 +19,33 @@ function hash(text) {
   return (value ^ (value >>> 13)) >>> 0;
 }
 
+/** The number of a run's own colour. @param {string} id the run's id */
+function numberOf(id) {
+  const value = hash(id);
+  return (value % HUES) + HUES * (Math.floor(value / HUES) % MIXES.length);
+}
+
+/** The numbers of the colours of runs that are compared. @type {Map<string, number>} */
+const apart = new Map();
+
+/**
+ * Give each of some runs a colour of its own, as long as there are enough: the next free one where
+ * a run before it, in the order of their ids, has the same. @param {string[]} ids
+ */
+export function tellApart(ids) {
+  const count = HUES * MIXES.length;
+  const taken = new Set();
+  for (const id of [...ids].sort()) {
+    let number = numberOf(id);
+    while (taken.size < count && taken.has(number)) number = (number + 1) % count;
+    taken.add(number);
+    apart.set(id, number);
+  }
+}
+
 /** The colour of a run, as CSS. @param {string} id the run's id */
 export function colourOf(id) {
-  const value = hash(id);
-  return colourAt((value % HUES) + HUES * (Math.floor(value / HUES) % MIXES.length));
+  return colourAt(apart.get(id) ?? numberOf(id));
 }
 
 /** The colour with a number, as CSS. @param {number} index */

@@ -3,7 +3,7 @@
  * parts/system.html and compare.html.
  */
 
-import { colourAt, colourOf } from "../colours.js";
+import { colourAt, colourOf, tellApart } from "../colours.js";
 import { Feed } from "./feed.js";
 import { Grid } from "./grid.js";
 import { follow } from "./live.js";
@@ -30,6 +30,7 @@ export function mount(root) {
   const bar = /** @type {HTMLElement | null} */ (root.querySelector("[data-toolbar]"));
   if (!text || !place || !bar) return null;
   const facts = /** @type {Facts} */ (JSON.parse(text));
+  if (facts.runs.length > 1) tellApart(facts.runs.map(({ id }) => id));
   const state = new State();
   const feed = new Feed(facts.entity, facts.project);
   const grid = new Grid(place, `${facts.entity}/${facts.project}`, feed, state);

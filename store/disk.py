@@ -40,7 +40,6 @@ _REMOTE_MAGIC: Final = {
     0x786F4256: "vboxsf",
 }
 """Types that statfs(2) tells by number, of file systems that other hosts may write to."""
-_known: dict[int, str] = {}
 
 
 class Mount(NamedTuple):
@@ -54,14 +53,12 @@ class Mount(NamedTuple):
 
 def file_system(folder: Path) -> str:
     """The type of the file system below `folder`, such as "ext4", or "unknown"."""
+    # Looked up each time: a device's number is given to another mount once it is free.
     try:
-        device = os.stat(folder).st_dev
-        if device not in _known:
-            found = find_mount(folder)
-            _known[device] = found.kind if found else "unknown"
+        found = find_mount(folder)
     except OSError:
         return "unknown"
-    return _known[device]
+    return found.kind if found else "unknown"
 
 
 def is_mappable(folder: Path) -> bool:

@@ -117,7 +117,7 @@ def _fold_shared(run: RunFolder, database: RunDatabase, adopt: frozenset[str]) -
             own = run.own(uuid)
             dead = uuid in adopt or (is_dead_here(own) and adoptions.enter_context(adopted(own)))
             segments = run.segments().get(uuid, listed) if dead else listed
-            folding = _Folding(database, uuid, segments, patient=not dead)
+            folding = _Folding(database, uuid, segments, shared=True, patient=not dead)
             rows += folding.run(dead)
             if folding.complete and (dead or folding.ended):
                 done.append(uuid)
@@ -151,7 +151,8 @@ def _drop_orphaned_owns(run: RunFolder, owned: set[str]) -> None:
 class _Folding:
     """One source's journal on its way into the database.
 
-    With `patient`, what is damaged or missing may still be on its way from another host.
+    With `shared`, a segment that is missing may be in a snapshot that was absorbed; with `patient`,
+    what is damaged or missing may still be on its way from another host.
     """
 
     def __init__(
@@ -160,11 +161,13 @@ class _Folding:
         uuid: str,
         segments: list[tuple[int, Path]],
         *,
+        shared: bool = False,
         patient: bool = False,
     ) -> None:
         self._db = database
         self._uuid = uuid
         self._segments = segments
+        self._shared = shared
         self._patient = patient
         self._at = 0
         self.ended = False
@@ -183,7 +186,7 @@ class _Folding:
         for index, (number, path) in enumerate(self._segments):
             if number < at:
                 continue
-            if number > at + 1 and not self._patient:
+            if number > at + 1 and not self._shared:
                 # A segment in between lies on another host's spill disk: wait for that host.
                 return self._end(start)
             self._at = number

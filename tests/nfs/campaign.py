@@ -66,7 +66,12 @@ def begin(rig: Any, vers: str) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "."]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     (wheel,) = folder.iterdir()
-    rig.up(vers=vers, packages=[])
+    # A client that is up before the server mounts by version 4 alone: others come afterwards.
+    rig.up(vers="4.2", packages=[])
+    rig.save(rig.state() | {"vers": vers})
+    for name in rig.CLIENTS if vers != "4.2" else ():
+        rig.kill(name)
+        rig.boot(name)
     rig.install([str(wheel), f"{wheel}[server]"])
     for name in rig.CLIENTS:
         Node(rig, name).prepare()

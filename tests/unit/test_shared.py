@@ -15,14 +15,17 @@ from pathlib import Path
 import pytest
 
 import store
+from store.disk import file_system
 from store.errors import StoreError, UsageError
 from store.fold import fold
 from store.journal import MAGIC, create_journal, read_frames
 from store.network_journal import NetworkJournal
+from store.ownership import Ownership
 from store.paths import RunFolder, StoreFolder, create_store
 from store.publish import publish
 from store.row import Kind, pack_row
 from store.snapshots import newest_snapshot, snapshot_numbers
+from tests.disks import tmpfs
 from tests.fuse import bindfs
 from tests.helpers import only_run, problems, rows_of, run_script, sources_of
 from tests.hosts import Host
@@ -331,11 +334,29 @@ def test_what_a_host_that_was_adopted_adds_is_kept_though_it_does_not_fit(
         write_journal(run, range(6, 11), 3)
     for host in hosts:
         with host.here():
-            assert [row.number for row in rows_of(run)] == list(range(2, 11))
+            assert [row.number for row in rows_of(only_run(folder))] == list(range(2, 11))
     with b.here():
-        publish(run, adopt=frozenset({UUID}))
+        publish(only_run(folder), adopt=frozenset({UUID}))
     assert run.segments() == {}
     assert a.check(folder) == ""
+
+
+def test_what_a_writer_of_this_host_wrote_after_it_was_adopted_is_read_when_it_is_dead(
+    hosts: tuple[Host, Host], folder: Path
+) -> None:
+    a, b = hosts
+    with b.here():
+        run = create_store(folder, "shared").run("local", "p", "r1")
+        run.path.mkdir(parents=True)
+        assert rows_of(run) == [], "its database is made, and will follow the snapshots"
+    with a.here():
+        write_journal(run, range(1, 6), 1)
+        publish(only_run(folder), adopt=frozenset({UUID}))
+    with b.here():
+        write_journal(run, range(1, 9), 2)
+        Ownership(run.own(UUID)).release()
+        assert [row.number for row in rows_of(run)] == list(range(2, 9))
+        assert b.check(folder) == ""
 
 
 def test_a_publisher_that_meets_a_newer_snapshot_takes_its_rows_along(
@@ -493,6 +514,16 @@ def test_a_store_of_one_host_on_a_shared_disk_is_left_alone(tmp_path: Path) -> N
             store.open(seen).sql("select 1 from runs")
         assert not only_run(tmp_path / "s").database.exists()
     assert [row.data["i"] for row in rows_of(only_run(tmp_path / "s"))] == [1]
+
+
+def test_a_disk_that_has_the_number_of_one_before_it_is_looked_at_anew(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "memory", 1) as folder:
+        number, kind = folder.stat().st_dev, file_system(folder)
+    assert kind == "tmpfs"
+    with bindfs(tmp_path / "source", tmp_path / "seen") as seen:
+        if seen.stat().st_dev != number:
+            pytest.skip("not run: the kernel took another number")
+        assert file_system(seen) == "fuse"
 
 
 def test_local_mode_on_a_shared_disk_takes_force(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 Nobody can tell a node that died from one that is cut off, so it takes a person's word. The rows
 of its journals that can be read are kept, damage becomes stubs, and the journals go once they are
-in a snapshot. A node that comes back after all can add to its journals no more: it starts new ones.
+in a snapshot. A node that comes back after all writes again what is not in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from store import live
 from store.errors import UsageError
@@ -18,7 +18,7 @@ from store.paths import RunFolder, StoreFolder
 from store.publish import publish
 from store.reading import reading
 
-LOCK_SECONDS = 30.0
+LOCK_SECONDS: Final = 30.0
 
 
 class Adopted(NamedTuple):
@@ -46,8 +46,7 @@ def adopt_host(store: StoreFolder, host: str) -> Iterator[Adopted]:
         alive = {uuid for uuid in theirs if writer_life(run, uuid) == "alive"}
         dead = frozenset(theirs - alive)
         if dead:
-            fold(run, timeout=LOCK_SECONDS, adopt=dead)
-            publish(run, adopt=dead)
+            publish(run, adopt=dead)  # which folds them first
             for uuid in dead:
                 live.unmark(run, uuid)
         if theirs:

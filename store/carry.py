@@ -9,13 +9,11 @@ over: its `.own` is free.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from store.journal import MAGIC, read_frames
-from store.locks import POLL_SECONDS, import_filelock, quiet_filelock
+from store.locks import try_lock
 from store.ownership import life_of
 from store.paths import RunFolder, segments_in
 from store.spills import drop_spill_folders, spill_folders
@@ -30,36 +28,12 @@ def carry(run: RunFolder) -> bool:
     folders = spill_folders(run)
     if not folders:
         return True
-    with _alone(run) as alone:
+    with try_lock(run.home / "carry.lock") as alone:
         if alone:
             for folder in folders:
                 _carry_folder(run, folder)
             drop_spill_folders(run)
         return alone
-
-
-@contextlib.contextmanager
-def _alone(run: RunFolder) -> Iterator[bool]:
-    import_filelock()
-    from filelock import FileLock, Timeout
-
-    quiet_filelock()
-    lock = FileLock(
-        run.home / "carry.lock",
-        timeout=0,
-        poll_interval=POLL_SECONDS,
-        thread_local=False,
-        fallback_to_soft=False,
-    )
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _carry_folder(run: RunFolder, folder: Path) -> None:

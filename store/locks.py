@@ -80,6 +80,30 @@ class RunLock:
             self._file.release()
 
 
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the file lock at `path`, for work that one process at a time does; gives False, at
+    once, when another one does it.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    import_filelock()
+    from filelock import FileLock, Timeout
+
+    quiet_filelock()
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def import_filelock() -> None:
     """Import filelock, with its registration for forks put off until none is underway.
 

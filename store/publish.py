@@ -20,7 +20,7 @@ from typing import Final
 from store.database import RunDatabase, Source
 from store.errors import StoreError
 from store.fold import fold
-from store.journal import MAGIC, rest_of
+from store.journal import MAGIC, rest_of, sync_path
 from store.locks import no_fork, run_lock
 from store.paths import RunFolder, segments_in
 from store.snapshots import (
@@ -170,7 +170,8 @@ def _link(part: Path, target: Path) -> bool:
         if error.errno in _NO_LINKS:
             raise NoHardLinks(target.parent) from error
         raise
-    _sync_folder(target.parent)
+    with contextlib.suppress(OSError):
+        sync_path(target.parent)
     return True
 
 
@@ -194,15 +195,6 @@ def _name_for_people(run: RunFolder) -> None:
         link.unlink(missing_ok=True)
         if max(snapshot_numbers(run)) == number:
             return
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _remove_journals(run: RunFolder, database: RunDatabase) -> None:

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
-
-from filelock import FileLock, Timeout
 
 from store.errors import RemoteRefused, StoreError, StoreLocked, SyncError
 from store.fold import fold
-from store.locks import run_lock
+from store.locks import run_lock, try_lock
 from store.ownership import is_written, writer_life
 from store.paths import RunFolder
 from store.publish import publish
@@ -97,7 +95,7 @@ def send_run(
     if run.is_shared or not run.database.exists() or run.owned() or run.segments():
         with contextlib.suppress(StoreLocked):
             fold(run, timeout=FOLD_SECONDS)
-    with _alone(run) as alone:
+    with try_lock(run.home / "sync.lock") as alone:
         if not alone:
             with reading(run) as connection:
                 return Sent(0, 0, standing(connection, target), busy=True)
@@ -117,20 +115,6 @@ def _publish(run: RunFolder) -> None:
     with contextlib.suppress(StoreError, sqlite3.Error, OSError):
         if not is_written(run):
             publish(run)
-
-
-@contextlib.contextmanager
-def _alone(run: RunFolder) -> Iterator[bool]:
-    lock = FileLock(run.home / "sync.lock", timeout=0, thread_local=False, fallback_to_soft=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 class _Sending:

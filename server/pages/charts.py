@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from store.jsontext import from_json
+from store.row import SYSTEM
 from store.server.library import library_of
 from store.summarize import Definitions
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from store.outline import RunLine
-
-SYSTEM: Final = "system/"
-"""How the names of the machine's metrics begin."""
 
 
 def chart_facts(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from store.row import SYSTEM
 from store.server.context import caller_of, server_of
 from store.server.files import files_of
 from store.server.library import find_run, library_of, opened
-from store.server.pages.charts import SYSTEM, chart_facts
+from store.server.pages.charts import chart_facts
 from store.server.pages.columns import duration
 from store.server.pages.frame import page, url
 from store.server.pages.provenance import command_of, diff_lines, git_of, machine_of, mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -73,20 +74,29 @@ def call_script(cwd: Path, environment: dict[str, str]) -> subprocess.CompletedP
     return run_script(SCRIPT, cwd, check=True, **environment)
 
 
-def start_script(cwd: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-    """Start SCRIPT; it says "ready" and waits before it ends its run."""
+@contextlib.contextmanager
+def running_scripts(
+    cwd: Path, environment: dict[str, str], count: int
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Let SCRIPT run `count` times at once; each says "ready" and waits before it ends its run."""
     file = cwd / "script.py"
     file.write_text(SCRIPT)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("STORE_", "WANDB_"))}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", str(file)],
-        cwd=cwd,
-        env=clean | environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with contextlib.ExitStack() as open_scripts:
+        scripts = []
+        for _ in range(count):
+            script = subprocess.Popen(
+                [sys.executable, "-W", "error", str(file)],
+                cwd=cwd,
+                env=clean | environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            scripts.append(open_scripts.enter_context(script))
+            open_scripts.callback(script.kill)
+        yield scripts
 
 
 # -- one, and for how long ---------------------------------------------------------------------
@@ -95,20 +105,20 @@ def start_script(cwd: Path, environment: dict[str, str]) -> subprocess.Popen[str
 def test_many_scripts_start_one_agent_which_ends_by_itself(
     folder: Path, environment: dict[str, str], server: RunningServer
 ) -> None:
-    scripts = [start_script(folder.parent, environment) for _ in range(4)]
-    for script in scripts:
-        assert script.stdout is not None
-        assert script.stdout.readline() == "ready\n"
-    for script in scripts:
-        assert script.stderr is not None
-        assert any("its rows go to" in line for line in iter(script.stderr.readline, ""))
-    assert everything_queued(folder, 4)
-    # Nobody starts one any more; those that found another at work are about to end.
-    wait_until(lambda: len(agents_of(folder)) == 1)
-    (agent,) = agents_of(folder)
-    for script in scripts:
-        script.communicate("\n", timeout=100)
-        assert script.returncode == 0
+    with running_scripts(folder.parent, environment, 4) as scripts:
+        for script in scripts:
+            assert script.stdout is not None
+            assert script.stdout.readline() == "ready\n"
+        for script in scripts:
+            assert script.stderr is not None
+            assert any("its rows go to" in line for line in iter(script.stderr.readline, ""))
+        assert everything_queued(folder, 4)
+        # Nobody starts one any more; those that found another at work are about to end.
+        wait_until(lambda: len(agents_of(folder)) == 1)
+        (agent,) = agents_of(folder)
+        for script in scripts:
+            script.communicate("\n", timeout=100)
+            assert script.returncode == 0
     assert agents_of(folder) == [agent]
     await_no_agent(folder)
     assert list(queued(StoreFolder(folder))) == []

@@ -114,7 +114,7 @@ def check(
 
 
 def _adopt(host: str) -> None:
-    from store.adopt import adopt_host
+    from store.shared.adopt import adopt_host
 
     found = 0
     for adopted in adopt_host(store_folder(), host):
@@ -129,7 +129,7 @@ def _adopt(host: str) -> None:
 
 def _check_disk(path: str, hold: float, timeout: float | None, output: OutputFormat) -> None:
     from store.api.cli_disk import check_disk
-    from store.doctor import PROBE_SECONDS
+    from store.doctor.examination import PROBE_SECONDS
 
     folder = Path(os.path.abspath(path)) if path else store_path()
     if not check_disk(folder, hold, timeout or PROBE_SECONDS, output):

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from store.api.output import OutputFormat, format_age, format_size, write_rows
 from store.api.shell import has_color, paint, printed, say
-from store.doctor import examine, record_kept
-from store.verdict import Facts, Neighbour, Verdict, judge, remarks
+from store.doctor.examination import examine, record_kept
+from store.doctor.verdict import Facts, Neighbour, Verdict, judge, remarks
 
 LABELS: Final = {
     "create": "make files",

@@ -119,7 +119,7 @@ def config(
 
 
 def _change_mode(mode: Mode, force: bool) -> None:
-    from store.modes import change_mode
+    from store.shared.modes import change_mode
 
     store = store_folder()
     runs = 0

@@ -39,7 +39,7 @@ from processes import release
 import store
 from store.fold import fold
 from store.paths import StoreFolder
-from store.publish import publish
+from store.shared.publish import publish
 
 WATCH_SECONDS: Final = 60.0
 CALLS: Final = (

@@ -36,8 +36,8 @@ from store.scan import (
     scan_store,
     size_of,
 )
-from store.snapshots import open_database
-from store.spills import spilled_runs
+from store.shared.snapshots import open_database
+from store.shared.spills import spilled_runs
 
 WAIT_SECONDS: Final = 2.0
 LINES: Final = 100

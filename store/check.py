@@ -24,10 +24,10 @@ from store.jsontext import from_json
 from store.locks import run_lock
 from store.ownership import is_written, writer_life
 from store.paths import RunFolder, StoreFolder
-from store.publish import publish
 from store.row import DIGEST_START, Kind, next_digest
-from store.snapshots import forget_home, newest_snapshot, open_database, reading_snapshot
-from store.spills import spill_folders
+from store.shared.publish import publish
+from store.shared.snapshots import forget_home, newest_snapshot, open_database, reading_snapshot
+from store.shared.spills import spill_folders
 
 LOCK_SECONDS: Final = 30.0
 

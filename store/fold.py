@@ -9,7 +9,7 @@ it, and only when no row can follow in it: a later segment exists, its writer en
 is dead and its `.own` was taken. Journals first, then `.own`. The source's row stays as a
 tombstone, for after a power cut the file may be back. In a live journal bytes that are no frame
 mean wait; in a dead one they become a stub. In shared mode each host folds for itself, what is
-missing in a journal may still be on its way, and only `store.publish` removes anything.
+missing in a journal may still be on its way, and only `store.shared.publish` removes anything.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from store import journal
-from store.carry import carry
 from store.database import RunDatabase, Source
 from store.errors import SequenceGap
 from store.locks import let_fork, no_fork, run_lock
 from store.ownership import adopted, is_dead_here, life_of
 from store.paths import RunFolder
 from store.row import POISON, BadRowError, Kind, Row, unpack_plain, unpack_row
-from store.snapshots import catch_up, open_database
-from store.spills import drop_spill_folders
+from store.shared.carry import carry
+from store.shared.snapshots import catch_up, open_database
+from store.shared.spills import drop_spill_folders
 
 FOLD_BYTES: Final = 4 * 2**20
 """Journal bytes in one transaction."""

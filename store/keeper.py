@@ -27,7 +27,7 @@ from store.writer import Writer
 if TYPE_CHECKING:
     from store.database import RunDatabase
     from store.fold import Folded
-    from store.share import Share
+    from store.shared.share import Share
 
 TICK_SECONDS: Final = 0.5
 FINISH_SECONDS: Final = 30.0
@@ -58,7 +58,7 @@ class Tended:
         """What takes the place of folding on a shared disk."""
         if not self.writer.run.is_shared:
             return None
-        from store.share import Share
+        from store.shared.share import Share
 
         return Share(self.writer)
 

@@ -9,7 +9,7 @@ run's own folder. In shared mode other hosts write to the store as well: there t
 host's cache, and the run's folder holds, beside the journals, only files that never change:
 
     <cache>/<store>.runs/<entity>/<project>/<run id>/run.db, run.lock
-    <store>/<entity>/<project>/<run id>/run.<n>.db, run.db      see store.snapshots
+    <store>/<entity>/<project>/<run id>/run.<n>.db, run.db      see store.shared.snapshots
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from store.errors import (
 from store.host import cache_folders
 from store.names import decode_name, encode_name
 from store.record import new_record, publish, read_record, replace_record
-from store.spills import spill_folders
+from store.shared.spills import spill_folders
 
 STORE_NAME: Final = ".store"
 BLOBS: Final = ".blobs"
@@ -335,7 +335,7 @@ def create_store(path: Path, disk: Literal["auto"] | Mode = "auto") -> StoreFold
 
 
 def change_mode(store: StoreFolder, mode: Mode) -> StoreFolder:
-    """Record another mode; `store.modes` has made the runs fit for it."""
+    """Record another mode; `store.shared.modes` has made the runs fit for it."""
     forced = mode != detect_mode(store.path)
     replace_record(store.path, store.record._replace(mode=mode, forced=forced))
     return StoreFolder(store.path)

@@ -1,7 +1,7 @@
 """Segments: the files of one writer, its `.own` and its journal, one segment after the other.
 
 `.own` is locked before the first segment exists, and let go of after the last one was closed. In
-a shared store with a spool folder both lie on this host's own disk, from where `store.carry`
+a shared store with a spool folder both lie on this host's own disk, from where `store.shared.carry`
 brings the journal to the store. Calls are made under the writer's lock, but for `sync`.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from store.journal import MAGIC, Journal, create_journal, sync_path
-from store.network_journal import NetworkJournal
 from store.ownership import Ownership
 from store.paths import RunFolder
-from store.spills import add_spill_folder
+from store.shared.network_journal import NetworkJournal
+from store.shared.spills import add_spill_folder
 
 
 class Segments:

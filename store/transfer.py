@@ -28,10 +28,10 @@ from store.locks import run_lock
 from store.merge import merge
 from store.ownership import writer_life
 from store.paths import RunFolder, StoreFolder, remove_tree
-from store.publish import publish
 from store.reading import reading
-from store.snapshots import catch_up, note_unpublished, open_database
-from store.spills import drop_spill_folders, spill_folders
+from store.shared.publish import publish
+from store.shared.snapshots import catch_up, note_unpublished, open_database
+from store.shared.spills import drop_spill_folders, spill_folders
 
 LOCK_SECONDS: Final = 30.0
 

@@ -27,7 +27,7 @@ from store.journal import Journal, is_foreign
 from store.paths import RunFolder
 from store.row import Kind, unpack_row
 from store.segments import Segments
-from store.spills import add_spill_folder
+from store.shared.spills import add_spill_folder
 
 
 class WriterOptions(NamedTuple):

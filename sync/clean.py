@@ -15,8 +15,8 @@ from store.fold import fold
 from store.jsontext import from_json
 from store.locks import run_lock
 from store.paths import RunFolder
-from store.publish import publish
 from store.reading import reading
+from store.shared.publish import publish
 from store.sync.cursors import Target
 from store.sync.engine import LOCK_SECONDS
 from store.sync.remote import Remote

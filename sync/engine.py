@@ -20,9 +20,9 @@ from store.fold import fold
 from store.locks import run_lock, try_lock
 from store.ownership import is_written, writer_life
 from store.paths import RunFolder
-from store.publish import publish
 from store.reading import reading
-from store.snapshots import open_database
+from store.shared.publish import publish
+from store.shared.snapshots import open_database
 from store.sync.blobs import files_in, find_content
 from store.sync.cursors import (
     Standing,

@@ -15,8 +15,8 @@ from typing import Final
 from store.errors import RemoteRefused, RemoteUnavailable, StoreError
 from store.names import decode_name
 from store.paths import StoreFolder, create_store, locate_store
-from store.publish import publish
 from store.reading import reading
+from store.shared.publish import publish
 from store.sync.blobs import Blobs, find_content, link_files, read_blocks
 from store.sync.outgoing import Origin, Outgoing
 from store.sync.receive import Positions, positions_in, receive

@@ -23,7 +23,7 @@ from store.locks import run_lock
 from store.names import encode_name
 from store.paths import RunFolder
 from store.settings_sources import replace_file
-from store.snapshots import open_database
+from store.shared.snapshots import open_database
 from store.sync.cursors import Target, move_cursors, note_refused, read_cursors
 
 LOCK_SECONDS: Final = 2.0

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from store import live
 from store.paths import RunFolder, StoreFolder
 from store.scan import Seen, is_settled
+from store.shared import live
 
 SCAN_SECONDS: Final = 1.5
 """Between two looks at all runs, at least."""

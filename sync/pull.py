@@ -11,9 +11,9 @@ from typing import NamedTuple
 from store.errors import RunNotFound, StoreError, UsageError
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
-from store.publish import publish
 from store.reading import reading
-from store.snapshots import open_database
+from store.shared.publish import publish
+from store.shared.snapshots import open_database
 from store.sync.blobs import Blobs, link_files, read_blocks, wanted_files
 from store.sync.cursors import Target, move_cursors, targets
 from store.sync.engine import LOCK_SECONDS, Tell, Told

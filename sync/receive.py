@@ -19,7 +19,7 @@ from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
 from store.reading import reading
 from store.row import POISON, Kind, packb
-from store.snapshots import note_unpublished, open_database
+from store.shared.snapshots import note_unpublished, open_database
 from store.stretch import Stretch
 from store.sync.pieces import cut
 from store.sync.wire import Batch, Section

@@ -25,7 +25,7 @@ from store.ownership import is_written, writer_life
 from store.paths import RunFolder
 from store.reading import reading
 from store.scan import Mark, is_quiet, is_settled, lives, scan_run
-from store.spills import spilled_runs
+from store.shared.spills import spilled_runs
 from store.sync.cursors import Target, read_cursors, standing
 from store.sync.engine import SECTIONS, Tell
 from store.sync.pace import LocalPace, Pace, pace_of

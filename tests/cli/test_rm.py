@@ -6,7 +6,7 @@ from pathlib import Path
 
 from store.ownership import Ownership
 from store.paths import StoreFolder
-from store.spills import add_spill_folder, spill_folders
+from store.shared.spills import add_spill_folder, spill_folders
 from tests.cli.program import call, make_run
 from tests.helpers import open_gates, start_gated
 from tests.stored_runs import leave_journal, metrics_row

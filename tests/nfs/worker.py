@@ -23,7 +23,7 @@ from pathlib import Path
 import store
 from store.errors import StoreError
 from store.paths import StoreFolder
-from store.publish import publish
+from store.shared.publish import publish
 
 ROWS_A_LINE = 10
 ROWS_A_FLUSH = 50

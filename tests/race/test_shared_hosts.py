@@ -13,7 +13,7 @@ import pytest
 
 import store
 from store.paths import RunFolder
-from store.snapshots import snapshot_numbers
+from store.shared.snapshots import snapshot_numbers
 from tests.fuse import bindfs
 from tests.helpers import (
     acknowledged,

@@ -17,7 +17,7 @@ from store.journal import create_journal
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
 from store.row import Kind, Row, pack_row
-from store.spills import add_spill_folder
+from store.shared.spills import add_spill_folder
 from tests.stored_runs import BEGAN, absorb, leave_journal, metric, only_line, rows_of
 
 WRITE = """

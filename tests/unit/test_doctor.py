@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from store import doctor
 from store.disk import Mount
-from store.doctor import examine, record_kept
+from store.doctor import examination
+from store.doctor.examination import examine, record_kept
+from store.doctor.probes import PROBES
+from store.doctor.verdict import Answer, Facts, Neighbour, judge, remarks
 from store.paths import StoreFolder, create_store
-from store.probes import PROBES
-from store.verdict import Answer, Facts, Neighbour, judge, remarks
 from tests.disks import tmpfs
 from tests.fuse import bindfs, silent
 
@@ -225,8 +225,8 @@ def test_a_disk_in_user_space(tmp_path: Path, option: str, name: str, probe: str
 def children_ended() -> Iterator[None]:
     """Reap what examine() had to leave behind, once its disk is gone."""
     yield
-    while doctor.left_behind:
-        child = doctor.left_behind.pop()
+    while examination.left_behind:
+        child = examination.left_behind.pop()
         child.process.wait(60)
         assert child.end()
 
@@ -301,9 +301,9 @@ def test_a_child_that_dies_of_a_probe_is_told_of(
     store: StoreFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    line = doctor.Child.line
+    line = examination.Child.line
 
-    def killing_line(child: doctor.Child, timeout: float) -> str | None:
+    def killing_line(child: examination.Child, timeout: float) -> str | None:
         asked.append("")
         if len(asked) == 2 + ANSWERED.index("map"):
             os.killpg(child.process.pid, signal.SIGKILL)
@@ -313,7 +313,7 @@ def test_a_child_that_dies_of_a_probe_is_told_of(
             return None
         return line(child, timeout)
 
-    monkeypatch.setattr(doctor.Child, "line", killing_line)
+    monkeypatch.setattr(examination.Child, "line", killing_line)
     found = examine(store.path)
     assert found.word("map") == "crashed"
     assert found.word("speed") == "yes"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from store.errors import StoreLocked
 from store.paths import StoreFolder
-from store.publish import publish
+from store.shared.publish import publish
 
 path = Path(sys.argv[1])
 while True:

@@ -13,9 +13,10 @@ import sqlite3
 import threading
 from typing import Final
 
-from store import live, locks
+from store import locks
 from store.errors import StoreError
 from store.ownership import SIGN_SECONDS, is_written
+from store.shared import live
 from store.writer import Writer
 
 SYNC_SECONDS: Final = 1.0
@@ -71,7 +72,7 @@ class Share:
         number = self.writer.number
         if self.writer.files.is_spilled:
             with locks.no_fork:
-                from store.carry import carry
+                from store.shared.carry import carry
             if not carry(self.writer.run):
                 return
         else:
@@ -99,8 +100,8 @@ class Share:
         writer = self.writer
         live.unmark(writer.run, writer.files.uuid)
         with locks.no_fork:
-            from store.carry import carry
-            from store.publish import publish
+            from store.shared.carry import carry
+            from store.shared.publish import publish
         with contextlib.suppress(StoreError, sqlite3.Error, OSError):
             if writer.files.is_spilled:
                 carry(writer.run)

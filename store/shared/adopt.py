@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from store import live
 from store.errors import UsageError
 from store.fold import fold
 from store.ownership import read_note, writer_life
 from store.paths import RunFolder, StoreFolder
-from store.publish import publish
 from store.reading import reading
+from store.shared import live
+from store.shared.publish import publish
 
 LOCK_SECONDS: Final = 30.0
 

@@ -21,8 +21,8 @@ from store.errors import UsageError
 from store.fold import fold
 from store.locks import run_lock
 from store.paths import RunFolder, StoreFolder
-from store.publish import back_up, publish_file
-from store.snapshots import newest_snapshot, open_database, snapshot_numbers, snapshot_path
+from store.shared.publish import back_up, publish_file
+from store.shared.snapshots import newest_snapshot, open_database, snapshot_numbers, snapshot_path
 from store.transfer import LOCK_SECONDS, require_unwritten, sync_folder
 
 

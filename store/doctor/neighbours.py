@@ -1,6 +1,6 @@
 """What hosts that share a disk leave there for each other's `store check --disk`.
 
-    python -m store.neighbours FOLDER HOST SECONDS RECORD
+    python -m store.doctor.neighbours FOLDER HOST SECONDS RECORD
 
 keeps RECORD (JSON) as FOLDER/.doctor/HOST.json, and says "held", or why it cannot.
 

@@ -1,9 +1,9 @@
 """What `store check --disk` tries out on a disk, in a process of its own: any of it may hang.
 
-    python -m store.probes FOLDER TOKEN PROBE...        "ready", then a line of JSON for each
+    python -m store.doctor.probes FOLDER TOKEN PROBE...        "ready", then a line of JSON for each
 
 A probe works in FOLDER/.doctor/TOKEN, which the last one, `tidy`, removes, and answers yes or no (a
-sentence says why), or gives facts. Who runs this (`store.doctor`) waits for each line for a while,
+sentence says why), or gives facts. Who runs this (`examination`) waits for each line for a while,
 then kills the session. Where two processes are needed, a fork is the other one.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from store.disk import detect_mode, find_mount
-from store.neighbours import DOCTOR, is_granted, read_records, reason
+from store.doctor.neighbours import DOCTOR, is_granted, read_records, reason
 from store.paths import STORE_NAME
 
 READY: Final = "ready"

@@ -23,7 +23,7 @@ from store.fold import fold
 from store.journal import MAGIC, rest_of, sync_path
 from store.locks import no_fork, run_lock
 from store.paths import RunFolder, segments_in
-from store.snapshots import (
+from store.shared.snapshots import (
     TRIES,
     Snapshot,
     known_snapshot_number,
@@ -35,7 +35,7 @@ from store.snapshots import (
     snapshot_numbers,
     snapshot_path,
 )
-from store.spills import drop_spill_folders, spill_folders
+from store.shared.spills import drop_spill_folders, spill_folders
 
 LOCK_SECONDS: Final = 30.0
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP})

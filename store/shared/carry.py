@@ -16,7 +16,7 @@ from store.journal import MAGIC, read_frames
 from store.locks import try_lock
 from store.ownership import life_of
 from store.paths import RunFolder, segments_in
-from store.spills import drop_spill_folders, spill_folders
+from store.shared.spills import drop_spill_folders, spill_folders
 
 
 def carry(run: RunFolder) -> bool:

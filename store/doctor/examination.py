@@ -1,9 +1,9 @@
 """The doctor of disks: has all that a store needs of a disk tried out in a folder.
 
-`examine` has the probes of `store.probes` made by a child process and waits for each answer for a
+`examine` has the probes of `probes` made by a child process and waits for each answer for a
 while; this process never touches the disk, so nothing of it hangs. A child that does not answer is
 killed, and a new one goes on with the next probe; one that the kernel does not let die (it waits in
-a call to a file server) is left behind and named. What it means is told by `store.verdict`.
+a call to a file server) is left behind and named. What it means is told by `verdict`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from store.disk import Mount
+from store.doctor.probes import GATES, PROBES, READY
+from store.doctor.verdict import Answer, Facts, Neighbour, Verdict
 from store.host import host_name
 from store.names import encode_name
-from store.probes import GATES, PROBES, READY
-from store.verdict import Answer, Facts, Neighbour, Verdict
 
 PROBE_SECONDS: Final = 10.0
 START_SECONDS: Final = 60.0
@@ -59,7 +59,7 @@ def examine(path: Path, timeout: float = PROBE_SECONDS) -> Facts:
 
 def _ask(path: Path, words: list[str], timeout: float, left: list[int]) -> Iterator[dict[str, Any]]:
     """The answers of one child: to all probes, or up to the first that it does not survive."""
-    child = Child("store.probes", os.fspath(path), *words)
+    child = Child("store.doctor.probes", os.fspath(path), *words)
     try:
         if child.line(START_SECONDS) != READY:
             raise ChildProcessError("the interpreter that is to try out the disk does not start")
@@ -198,7 +198,11 @@ def record_kept(facts: Facts, verdict: Verdict, seconds: float, timeout: float) 
         "file_system": facts.mount.kind if facts.mount else None,
     }
     child = Child(
-        "store.neighbours", facts.path, _file_name(facts.host), str(seconds), json.dumps(record)
+        "store.doctor.neighbours",
+        facts.path,
+        _file_name(facts.host),
+        str(seconds),
+        json.dumps(record),
     )
     try:
         said = child.line(START_SECONDS + timeout)

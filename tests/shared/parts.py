@@ -1,0 +1,55 @@
+"""What tests of shared stores are made of: runs that hosts write, and what each host sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from store.journal import create_journal
+from store.paths import RunFolder
+from store.row import Kind, pack_row
+from tests.helpers import only_run, rows_of
+from tests.hosts import Host
+
+UUID = "5" * 32
+
+
+def log_some(host: Host, folder: Path, rows: int, *, end: bool = True) -> None:
+    """A run of `rows` metric rows, from a process of its own, which ends or is lost."""
+    code = (
+        "import os, sys, store\n"
+        "run = store.init(project='p', id='r1', dir=sys.argv[1],"
+        " settings={'git': False, 'console': 'off', 'silent': True})\n"
+        "for i in range(int(sys.argv[2])): run.log({'i': i})\n"
+        "run.flush(durable=True)\n"
+        "run.finish() if sys.argv[3] == 'True' else os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code, str(folder), str(rows), str(end)],
+        env={**os.environ, **host.environment},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (0 if end else -9)
+
+
+def counts(host: Host, folder: Path) -> list[float]:
+    with host.here():
+        return [row.data["i"] for row in rows_of(only_run(folder)) if "i" in row.data]
+
+
+def write_journal(run: RunFolder, numbers: range, segment: int, *, torn: bytes = b"") -> Path:
+    """A segment of the source `UUID` with metric rows; row 1 is OPEN."""
+    run.journals.mkdir(parents=True, exist_ok=True)
+    path = run.journal(UUID, segment)
+    journal = create_journal(path, "write")
+    for number in numbers:
+        kind = Kind.OPEN if number == 1 else Kind.METRIC
+        data = {"host": "node-x", "pid": 1} if number == 1 else {"i": float(number)}
+        journal.append(pack_row(number, kind, number, 1000.0 + number, data))
+    journal.close(trim=True)
+    with path.open("ab") as file:
+        file.write(torn)
+    return path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from store.api.configuration import Config, Summary
 from store.api.console_capture import ConsoleCapture
-from store.api.resuming import NOTHING_KNOWN, Known
+from store.api.resuming import NOTHING_KNOWN, Known, look_up
 from store.api.values import (
     RefusedValueError,
     are_plain,
@@ -25,6 +25,7 @@ from store.api.values import (
 )
 from store.errors import RunClosed, UsageError
 from store.keeper import Tended, keeper
+from store.locks import no_fork
 from store.paths import RunFolder, StoreFolder
 from store.row import Kind
 from store.settings import Settings
@@ -149,7 +150,8 @@ class Run:
     @property
     def url(self) -> str | None:
         """Where the run can be seen; None without a server."""
-        from store.api.uploading import url_of
+        with no_fork:
+            from store.api.uploading import url_of
 
         return url_of(StoreFolder(self._folder.path.parents[2]), self._folder, self.settings)
 
@@ -274,7 +276,8 @@ class Run:
         """
         if path is None or self._writer is None:
             return []
-        from store.api.saving import find_files, keep_file
+        with no_fork:
+            from store.api.saving import find_files, keep_file
 
         kept = {}
         for file in find_files(path):
@@ -380,14 +383,13 @@ class Run:
     def _stored_summary(self) -> dict[str, Any]:
         if self._writer is None:
             return {}
-        from store.api.stored import stored_summary
+        with no_fork:
+            from store.api.stored import stored_summary
 
         self.flush()
         return stored_summary(self._folder)
 
     def _stored_attributes(self) -> dict[str, Any]:
-        from store.api.resuming import look_up
-
         with contextlib.suppress(OSError):
             return look_up(self._folder, None).attributes
         return {}

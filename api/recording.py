@@ -77,7 +77,8 @@ def _save_code(run: Run) -> None:
 
 def capture_console(run: Run) -> None:
     """Record what the process prints, for as long as the run lasts."""
-    from store.api.console_capture import ConsoleCapture
+    with no_fork:
+        from store.api.console_capture import ConsoleCapture
 
     def take(stream: str, text: str) -> None:
         # Another thread may print while the run ends.

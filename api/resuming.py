@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from store.cleaned import read_cleaned
-from store.errors import RunExists, RunNotFound, StoreError, UsageError
+from store.errors import RunExists, RunNotFound, StoreError, StoreLocked, UsageError
+from store.jsontext import from_json
+from store.locks import no_fork
 from store.ownership import is_written
 from store.paths import RunFolder, StoreFolder
 
@@ -72,11 +74,11 @@ def look_up(run: RunFolder, label: str | None) -> Known:
     Raises:
         StoreError: its database is damaged, or of a newer version.
     """
-    import sqlite3
+    with no_fork:
+        import sqlite3
 
-    from store.database import RunDatabase
-    from store.errors import StoreLocked
-    from store.fold import fold
+        from store.database import RunDatabase
+        from store.fold import fold
 
     is_live = is_written(run)
     try:
@@ -94,8 +96,6 @@ def look_up(run: RunFolder, label: str | None) -> Known:
 
 
 def _settings(connection: sqlite3.Connection, table: str) -> dict[str, Any]:
-    from store.jsontext import from_json
-
     return {
         key: from_json(text)
         for key, text in connection.execute(
@@ -118,9 +118,10 @@ def _next_step(connection: sqlite3.Connection, label: str | None, is_live: bool)
 
 def newest_unfinished(store: StoreFolder, entity: str, project: str) -> RunFolder | None:
     """For resume="auto": the project's newest run, if it did not finish and nobody writes it."""
-    import sqlite3
+    with no_fork:
+        import sqlite3
 
-    from store.database import RunDatabase
+        from store.database import RunDatabase
 
     newest: tuple[float, RunFolder] | None = None
     for run in store.runs(entity, project):

@@ -31,6 +31,7 @@ from store.disk import file_system
 from store.errors import UsageError, WrongMode
 from store.host import host_name
 from store.keeper import Tended, keeper
+from store.locks import no_fork
 from store.ownership import is_written_here
 from store.paths import RunFolder, StoreFolder, create_store, locate_store
 from store.row import Kind
@@ -151,7 +152,8 @@ def _open(store: StoreFolder, settings: Settings) -> Run:
         run._say(f"the disk of {store.path} takes nothing yet: rows wait in memory")
     _announce(run, store)
     if _is_sent(store, settings):
-        from store.api.uploading import Uploading
+        with no_fork:
+            from store.api.uploading import Uploading
 
         run._uploading = Uploading(store, run_folder, settings, run._say, run._warn)
         run._uploading.start()

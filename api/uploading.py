@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from store.errors import StoreError
+from store.locks import no_fork
 from store.paths import RunFolder, StoreFolder
 from store.settings import Settings, resolve_for
 
@@ -50,11 +52,8 @@ class Uploading:
         self._starter.start()
 
     def _start(self) -> None:
-        from store.locks import no_fork
-
         with no_fork:
             # All that is going to be imported on the way, at once.
-            from store.errors import StoreError
             from store.sync.agent import start_process  # noqa: F401
             from store.sync.queue import enqueue
             from store.sync.remotes import default_remote
@@ -87,9 +86,10 @@ class Uploading:
         return self._settings.agent == "thread"
 
     def _start_process(self) -> None:
-        from subprocess import SubprocessError
+        with no_fork:
+            from subprocess import SubprocessError
 
-        from store.sync.agent import is_at_work, start_process
+            from store.sync.agent import is_at_work, start_process
 
         if is_at_work(self._store.path):
             return
@@ -104,9 +104,9 @@ class Uploading:
             raise OSError(0, f"the agent does not start: {error}") from error
 
     def _start_thread(self, entry: RemoteEntry) -> None:
-        from store.errors import StoreError
-        from store.sync.agent import watch_store
-        from store.sync.runner import Destination, open_remote
+        with no_fork:
+            from store.sync.agent import watch_store
+            from store.sync.runner import Destination, open_remote
 
         settings = self._settings
         resolved = resolve_for(self._store.path, url=settings.url, api_key=settings.api_key)
@@ -165,18 +165,19 @@ class Uploading:
 
     def _trouble(self) -> str | None:
         """Why the remote is not to be reached, if it was not at the agent's last try."""
-        from store.sync.troubles import read_trouble
+        with no_fork:
+            from store.sync.troubles import read_trouble
 
         found = read_trouble(self._store.path, self._remote) if self._remote else None
         return found.error if found else None
 
     def _look(self) -> Standing | None:
         """How the run stands where the agent sends it, once it has begun to."""
-        import sqlite3
+        with no_fork:
+            import sqlite3
 
-        from store.errors import StoreError
-        from store.reading import reading
-        from store.sync.cursors import standing, targets
+            from store.reading import reading
+            from store.sync.cursors import standing, targets
 
         with contextlib.suppress(StoreError, OSError, sqlite3.Error), reading(self._run) as db:
             for target in targets(db):
@@ -189,15 +190,15 @@ def url_of(store: StoreFolder, run: RunFolder, settings: Settings) -> str | None
     """Where the run can be seen, or None: it goes to no server, or nobody knows yet whose it is."""
     if settings.mode in ("offline", "disabled"):
         return None
-    import sqlite3
+    with no_fork:
+        import sqlite3
 
-    from store.errors import StoreError
-    from store.reading import reading
-    from store.sync.address import path_of
-    from store.sync.credentials import user_at
-    from store.sync.cursors import targets
-    from store.sync.remote import LOCAL
-    from store.sync.remotes import default_remote
+        from store.reading import reading
+        from store.sync.address import path_of
+        from store.sync.credentials import user_at
+        from store.sync.cursors import targets
+        from store.sync.remote import LOCAL
+        from store.sync.remotes import default_remote
 
     with contextlib.suppress(StoreError, OSError, sqlite3.Error):
         entry = default_remote(store, settings)

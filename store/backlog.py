@@ -49,8 +49,13 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, kind: int, step: int, time: float, data: Mapping[str, Any]) -> bool:
-        """Put a row at the end; False when it was dropped because the line is full."""
+    def add(
+        self, kind: int, step: int, time: float, data: Mapping[str, Any], *, tried: int = 0
+    ) -> bool:
+        """Put a row at the end; False when it was dropped because the line is full.
+
+        `tried`: the number under which the first row of the line may be in the journal, if any.
+        """
         size = len(packb((kind, step, time, data)))
         if self._bytes + size > self._limit:
             self._warn(
@@ -61,7 +66,10 @@ class Backlog:
             return False
         if not self._rows:
             self._try_at = time + RETRY_SECONDS
-        self._rows.append(WaitingRow(kind, step, time, dict(data), size))
+        row = WaitingRow(kind, step, time, dict(data), size)
+        if tried and not self._rows:
+            self._tried = (row, tried)
+        self._rows.append(row)
         self._bytes += size
         return True
 

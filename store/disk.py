@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from store.locks import no_fork
+
 Mode = Literal["local", "shared"]
 LOCAL: Final = frozenset(
     "ext2 ext3 ext4 xfs btrfs zfs bcachefs f2fs overlay tmpfs ramfs apfs hfs ntfs ntfs3 vfat exfat"
@@ -95,7 +97,8 @@ def statfs_name(folder: Path) -> str | None:
     """What statfs(2) calls the disk of `folder`, where it is one that hosts share."""
     if not sys.platform.startswith("linux"):
         return None
-    import ctypes
+    with no_fork:
+        import ctypes
 
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), buffer) != 0:
@@ -119,7 +122,8 @@ def _mounts() -> Iterator[Mount]:
 
 
 def _mounts_elsewhere() -> Iterator[Mount]:
-    import psutil
+    with no_fork:
+        import psutil
 
     for mount in psutil.disk_partitions(all=True):
         yield Mount(mount.mountpoint, mount.device, mount.fstype.lower(), mount.opts)

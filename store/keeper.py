@@ -58,7 +58,8 @@ class Tended:
         """What takes the place of folding on a shared disk."""
         if not self.writer.run.is_shared:
             return None
-        from store.shared.share import Share
+        with locks.no_fork:
+            from store.shared.share import Share
 
         return Share(self.writer)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,6 +27,8 @@ from store.errors import (
     WrongMode,
 )
 from store.host import cache_folders
+from store.lazy import lazy
+from store.locks import no_fork
 from store.names import decode_name, encode_name
 from store.record import new_record, publish, read_record, replace_record
 from store.shared.spills import spill_folders
@@ -181,7 +182,7 @@ class StoreFolder:
         """Whether other hosts may write to the store as well."""
         return self.record.mode == "shared"
 
-    @cached_property
+    @lazy
     def is_misplaced(self) -> bool:
         """Whether a store in local mode is found on a disk that other hosts may write to."""
         return (
@@ -190,7 +191,7 @@ class StoreFolder:
             and file_system(self.path) not in LOCAL
         )
 
-    @cached_property
+    @lazy
     def homes(self) -> Path | None:
         """The folder of the runs' homes in this host's cache; None: each run's own folder.
 
@@ -205,10 +206,11 @@ class StoreFolder:
             raise NoCacheFolder(self.path)
         return folder / f"{self.place}.runs"
 
-    @cached_property
+    @lazy
     def place(self) -> str:
         """A name for this store at this place of this host: copies of a folder share its id."""
-        from hashlib import blake2b
+        with no_fork:
+            from hashlib import blake2b
 
         where = os.fsencode(os.path.realpath(self.path))
         name = blake2b(self.id.encode() + b"\0" + where, digest_size=8).hexdigest()

@@ -115,6 +115,7 @@ class Writer:
             now = time()
             self._busy = True
             at = self.step if step is None else step
+            number = 0
             try:
                 if now < self._time:  # noqa: PLR1730 - max() costs four times as much
                     now = self._time
@@ -134,7 +135,7 @@ class Writer:
                 self._odd = self._interrupted = True
                 if is_foreign(error):
                     raise
-                self._hold_back(error, kind, at, now, data)
+                self._hold_back(error, number, kind, at, now, data)
                 if advance and at >= self.step:
                     self.step = at + 1
                 end = 0
@@ -221,9 +222,13 @@ class Writer:
         return journal
 
     def _hold_back(
-        self, error: OSError, kind: int, step: int, now: float, data: Mapping[str, Any]
+        self, error: OSError, tried: int, kind: int, step: int, now: float, data: Mapping[str, Any]
     ) -> None:
-        """The disk took nothing: go on in the spool folder, or let the row wait in memory."""
+        """The disk took nothing: go on in the spool folder, or let the row wait in memory.
+
+        Under the number `tried`, if not 0, the row may be in the journal all the same: what NFS
+        refuses with one write may be an earlier one.
+        """
         spool = self._backlog.spool_beside(self.files.journal)
         if spool is not None and self.files.is_owned:
             try:
@@ -231,14 +236,16 @@ class Writer:
                 self._backlog.tell_spilled(error)
                 if not self.started:
                     self._start()
-                self._write_now(kind, step, now, data)
+                if not 0 < tried <= self._number:
+                    tried = self._number + 1
+                    self._write_now(kind, step, now, data)
             except OSError as second:
                 if is_foreign(second):
                     raise
                 error = second
             else:
                 return
-        self._queue(kind, step, now, data)
+        self._queue(kind, step, now, data, tried)
         self._backlog.tell_waiting(error)
 
     def _write_now(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
@@ -248,9 +255,11 @@ class Writer:
         self._number += 1
         self._time = max(self._time, now)
 
-    def _queue(self, kind: int, step: int, now: float, data: Mapping[str, Any]) -> None:
+    def _queue(
+        self, kind: int, step: int, now: float, data: Mapping[str, Any], tried: int = 0
+    ) -> None:
         self._time = now
-        if not self._backlog.add(kind, step, now, data):
+        if not self._backlog.add(kind, step, now, data, tried=tried):
             self.dropped += 1
 
     def _write_waiting(self) -> None:

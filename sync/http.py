@@ -15,6 +15,7 @@ STORE_CA_BUNDLE, then SSL_CERT_FILE, name certificates to trust in place of the 
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - a socket would import it at its first name: see store.locks
 import os
 import ssl
 import time

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from math import inf
 from typing import Any, Final, NamedTuple, TypeVar
 
 from store.jsontext import from_json
+from store.lazy import lazy
 from store.reread import stretches
 from store.row import Kind, Row, row_digest
 from store.sync.receive import fields_of
@@ -50,7 +50,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.seqs)
 
-    @cached_property
+    @lazy
     def index(self) -> dict[int, int]:
         """Where a seq is in the columns."""
         return {seq: place for place, seq in enumerate(self.seqs)}

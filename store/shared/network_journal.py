@@ -1,11 +1,13 @@
 """The journal on a network disk, which may lose what it took.
 
 What write(2) hands over waits in this host's cache for the file server, which may refuse it: it is
-full, the file was removed by another host, or it has given this host up meanwhile. The cache is
-dropped then, and the descriptor may be of no use any more. Or it goes on taking rows for a file
-that was removed. So frames are kept here until, after they were synced, the file was twice seen to
-be there (once does not do: a host may read, then comes a row, and then the host removes the file).
-The next segment begins with those of a journal that `is_lost`.
+full, the file was removed by another host, or it has given this host up meanwhile. A later write
+or fsync says so, once, and its own bytes may have been taken all the same; the cache is dropped,
+and the descriptor may be of no use any more. Or it goes on taking rows for a file that was removed.
+
+So frames are kept here until, after they were synced, the file was twice seen to be there (once
+does not do: a host may read, then comes a row, and then the host removes the file). The next
+segment begins with those of a journal that `is_lost`.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ class NetworkJournal(AppendJournal):
         except OSError as error:
             if not is_foreign(error):
                 self._frames.pop()
-                # A full disk only says that the frame has to wait.
-                self.is_lost |= error.errno not in (errno.ENOSPC, errno.EDQUOT)
+                # It may be told of frames before this one, and of them it is told only once.
+                self.is_lost = True
             raise
 
     def left_behind(self) -> bytes | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +126,76 @@ def test_a_run_may_begin_on_a_full_disk(tmp_path: Path) -> None:
         found = store.open(disk / "s").runs[run.id]
         assert list(found.series("n").values) == list(range(10))
         assert problems(disk / "s") == []
+
+
+TOLD_TOO_LATE = """
+def write(fd, content):
+    global armed
+    written = kernel_write(fd, content)
+    if armed:
+        armed -= 1
+        raise OSError(28, "No space left on device")
+    return written
+"""
+
+
+@pytest.fixture
+def late_word(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets the next n writes take what they are given, and say that the disk is full.
+
+    So does NFS: nfs_file_write() gives back the error of an earlier write, its own bytes taken.
+    """
+    kernel: dict[str, Any] = {"__name__": "os", "kernel_write": os.write, "armed": 0}
+    exec(TOLD_TOO_LATE, kernel)
+    monkeypatch.setattr(os, "write", kernel["write"])
+    return lambda times: kernel.update(armed=times)
+
+
+def flush_at_last(run: store.Run, refused: int) -> None:
+    for _ in range(refused):
+        with suppress(OSError):
+            run.flush(durable=True)
+    run.flush(durable=True)
+
+
+@pytest.mark.parametrize("refused", [1, 2, 5])
+@pytest.mark.parametrize("place", ["local", "spool", "shared"])
+def test_a_row_that_was_refused_and_taken_is_not_there_twice(
+    tmp_path: Path, late_word: Callable[[int], None], place: str, refused: int
+) -> None:
+    more = {"spool": tmp_path / "spool"} if place == "spool" else {}
+    disk = "shared" if place == "shared" else "local"
+    run = store.init(dir=tmp_path / "s", settings=settings("write", disk=disk, **more))
+    log_rows(run, 0, 10)
+    late_word(refused)
+    log_rows(run, 10, 20)
+    flush_at_last(run, refused)
+    log_rows(run, 20, 30)
+    run.finish()
+    assert_all_there(tmp_path / "s", 30)
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_a_run_may_begin_with_rows_that_were_refused_and_taken(
+    tmp_path: Path, late_word: Callable[[int], None], refused: int
+) -> None:
+    late_word(refused)
+    run = store.init(dir=tmp_path / "s", settings=settings("write"))
+    log_rows(run, 0, 10)
+    flush_at_last(run, refused)
+    run.finish()
+    assert_all_there(tmp_path / "s", 10)
+
+
+def test_rows_before_the_one_that_was_refused_are_written_again(
+    tmp_path: Path, late_word: Callable[[int], None]
+) -> None:
+    run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
+    log_rows(run, 0, 10)
+    (journal,) = run.dir.glob("journals/*.journal")
+    os.truncate(journal, journal.stat().st_size // 2)
+    late_word(1)
+    log_rows(run, 10, 20)
+    run.flush(durable=True)
+    run.finish()
+    assert_all_there(tmp_path / "s", 20)

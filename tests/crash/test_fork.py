@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from store.paths import StoreFolder
+from tests.agents import no_agents_left
 from tests.helpers import (
     counts_by_writer,
     make_seed,
@@ -150,6 +151,53 @@ thread.join()
         assert [row.data for row in rows_of(run)] == [{"a": 1}]
     assert len(list(store.runs(project="child"))) == 20
     assert problems(store) == []
+
+
+GATE = """
+import os, sys, store
+from store.locks import no_fork
+
+class Gate:
+    def find_spec(self, name, path=None, target=None):
+        if not no_fork._is_owned():
+            print(name, file=sys.stderr)
+
+init = store.init
+settings = {"silent": True, "system_interval": 0.1, "finish_timeout": 1.0}
+sys.meta_path.insert(0, Gate())
+for _ in range(2):
+    run = init(dir="data", project="p", id="r1", settings=settings)
+    print(run.name)
+    run.log({"a": 1.0, "b": float("nan")})
+    run.flush(durable=True)
+    assert run.summary["a"] == 1.0
+    run.save("script.py")
+    assert run.url is None or run.url.startswith("http://")
+    run.finish()
+sys.meta_path.pop(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"STORE_DISK": "local"},
+        {"STORE_DISK": "shared"},
+        {"STORE_DISK": "shared", "STORE_SPOOL": "{folder}/spool"},
+        {"STORE_AGENT": "thread", "STORE_URL": "http://127.0.0.1:9", "STORE_API_KEY": "st-0"},
+        {"STORE_AGENT": "process", "STORE_URL": "http://127.0.0.1:9", "STORE_API_KEY": "st-0"},
+    ],
+    ids=["local", "shared", "spool", "thread", "agent"],
+)
+def test_nothing_is_imported_late_where_a_fork_may_come_in_between(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """A child inherits the lock of a module that is just being imported, and hangs at its own."""
+    where = {key: value.format(folder=tmp_path) for key, value in environment.items()}
+    with no_agents_left(tmp_path / "data"):
+        for _ in range(2):  # begun, and resumed by a process that has imported nothing yet
+            done = run_script(GATE, tmp_path, check=True, **where)
+            assert done.stderr == ""
 
 
 def test_a_child_that_never_logs_keeps_nothing_of_its_parent_alive(tmp_path: Path) -> None:

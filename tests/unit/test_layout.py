@@ -31,12 +31,12 @@ WEB_FILES = (
     *("static/vendor/uPlot.LICENSE.txt", "static/vendor/versions.json"),
 )
 ORDER = [
-    {"errors"},
+    {"errors", "locks", "lazy"},
     {"settings", "settings_sources", "settings_words", "disk", "row", "jsontext", "names"},
     {"host"},
     {"shared.spills"},
     {"record", "paths", "journal"},
-    {"locks", "ownership", "shared.network_journal"},
+    {"ownership", "shared.network_journal"},
     {"shared.carry", "segments", "shared.live"},
     {
         "writer",

@@ -26,7 +26,7 @@ from store.server.context import Server, caller_of, server_of
 from store.server.graves import Graves
 from store.server.limits import read_object
 from store.server.problems import Problem, problem_of
-from store.sync.blobs import Blobs, find_content, is_sha256, link_files, wanted_files
+from store.sync.blobs import Blobs, is_sha256, link_files, missing_contents
 from store.sync.receive import (
     GapError,
     Positions,
@@ -235,22 +235,15 @@ async def missing_blobs(request: Request) -> Response:
     name, hashes = _run_name(asked.get("run")), asked.get("hashes")
     if not isinstance(hashes, dict) or len(hashes) > MAX_HASHES or not all(map(is_sha256, hashes)):
         raise Problem(400, "bad_request", f"hashes has at most {MAX_HASHES} SHA-256 in hex digits")
+    held = asked.get("held", list(hashes))
+    if not isinstance(held, list) or not hashes.keys() >= set(map(str, held)):
+        raise Problem(400, "bad_request", "held lists some of the hashes")
     server, caller = server_of(request), caller_of(request)
 
     def look() -> dict[str, int]:
         run = server.store.run(*name)
         server.access.require_write(caller, name.entity, name.project)
-        blobs = _blobs(server, caller, name)
-        missing = blobs.missing(hashes)
-        if len(missing) < len(hashes):
-            # What another run has sent, or a killed server kept, gets its name here.
-            link_files(run, blobs, hashes)
-        if blobs.owner is not None:
-            # Of what others have sent, an owner need not send again what this very run has.
-            for file, (sha256, _) in wanted_files(run).items():
-                if sha256 in missing and find_content(run, sha256, [file]):
-                    del missing[sha256]
-        return missing
+        return missing_contents(run, _blobs(server, caller, name), hashes, held)
 
     return JSONResponse({"missing": await run_in_threadpool(look)})
 

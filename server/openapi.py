@@ -242,7 +242,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         summary="Take rows of a run; answered once they are on the disk.",
     ),
     "missing_blobs": Operation(
-        body={_JSON: _object(run=RUN_NAME, hashes=SIZES)},
+        body={_JSON: _object("", "held", run=RUN_NAME, hashes=SIZES, held=_list(SHA256))},
         gives={_JSON: _object(missing=_map(WHOLE, "bytes that are here, by SHA-256"))},
         summary="Which contents of files have not come yet.",
     ),

@@ -176,6 +176,38 @@ def link_files(run: RunFolder, blobs: Blobs, only: Collection[str] | None = None
             _link(run, content, f"{CONTENT}/{sha256}", size)
 
 
+def missing_contents(
+    run: RunFolder, blobs: Blobs, hashes: Iterable[str], held: Iterable[str]
+) -> dict[str, int]:
+    """Of the contents that rows of `run` may tell of, those that have to come: bytes that are here.
+
+    Those that the sender has, `held`, get their names in the run where they are in `blobs`: another
+    run has sent them, or a killed process had no time to. Others count where the run has them.
+    """
+    held, missing = set(held), blobs.missing(hashes)
+    if not missing.keys() >= held:
+        link_files(run, blobs, held)
+    unsure = set(hashes) - held | (missing.keys() if blobs.owner is not None else set())
+    found = _kept_in(run, blobs, unsure) if unsure else set()
+    return {h: n for h, n in missing.items() if h not in found} | {
+        h: 0 for h in unsure if h not in found and h not in missing
+    }
+
+
+def _kept_in(run: RunFolder, blobs: Blobs, hashes: Collection[str]) -> set[str]:
+    """Of `hashes`, those whose contents are among the files of a run."""
+    found = set()
+    for name, (sha256, size) in wanted_files(run).items():
+        if sha256 in hashes and sha256 not in found:
+            content, places = blobs.path(sha256), _places(run, sha256, [name])
+            # What is a link to its blob need not be read.
+            if any(_is_same(place, content, size) for place in places) or (
+                find_content(run, sha256, [name])
+            ):
+                found.add(sha256)
+    return found
+
+
 def _link(run: RunFolder, content: Path, name: str, size: int) -> None:
     target = run.files / name
     if _is_same(target, content, size):
@@ -198,19 +230,31 @@ def _is_same(target: Path, content: Path, size: int) -> bool:
         if target.samefile(content):
             return True
         return target.stat().st_size == size and hash_file(target) == content.name
-    except OSError:
+    except (OSError, ValueError):  # no such file; no name that a file could have
         return False
 
 
 def find_content(run: RunFolder, sha256: str, names: Iterable[str]) -> Path | None:
     """The file of `run` that has this content: under one of `names`, or as it was kept first."""
-    inside = [name for name in names if not name.startswith("/") and ".." not in name.split("/")]
-    for name in [*inside, f"{CONTENT}/{sha256}"]:
-        path = run.files / name
+    for path in _places(run, sha256, names):
         with contextlib.suppress(OSError):
             if path.is_file() and hash_file(path) == sha256:
                 return path
     return None
+
+
+def seems_here(run: RunFolder, sha256: str, size: int, names: Iterable[str]) -> bool:
+    """Whether `find_content` would look at a file of `size` bytes, which it reads to the end."""
+    for path in _places(run, sha256, names):
+        with contextlib.suppress(OSError):
+            if path.is_file() and path.stat().st_size == size:
+                return True
+    return False
+
+
+def _places(run: RunFolder, sha256: str, names: Iterable[str]) -> list[Path]:
+    inside = [name for name in names if not name.startswith("/") and ".." not in name.split("/")]
+    return [run.files / name for name in [*inside, f"{CONTENT}/{sha256}"]]
 
 
 def read_blocks(path: Path, offset: int = 0) -> Iterator[bytes]:

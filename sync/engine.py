@@ -23,7 +23,7 @@ from store.paths import RunFolder
 from store.reading import reading
 from store.shared.publish import publish
 from store.shared.snapshots import open_database
-from store.sync.blobs import files_in, find_content
+from store.sync.blobs import files_in, find_content, seems_here
 from store.sync.cursors import (
     Standing,
     Target,
@@ -281,10 +281,11 @@ class _Sending:
         sizes = dict(wanted.values())
         if not sizes:
             return 0, 0, None
-        missing = self._remote.missing_blobs(self._name, sizes)
         named: dict[str, list[str]] = {}
         for name, (sha256, _) in wanted.items():
             named.setdefault(sha256, []).append(name)
+        held = {h for h, size in sizes.items() if seems_here(self._run, h, size, named[h])}
+        missing = self._remote.missing_blobs(self._name, sizes, held)
         sent, lost = 0, []
         for sha256, offset in missing.items():
             if stop():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from store.names import decode_name
 from store.paths import StoreFolder, create_store, locate_store
 from store.reading import reading
 from store.shared.publish import publish
-from store.sync.blobs import Blobs, find_content, link_files, read_blocks
+from store.sync.blobs import Blobs, find_content, link_files, missing_contents, read_blocks
 from store.sync.outgoing import Origin, Outgoing
 from store.sync.receive import Positions, positions_in, receive
 from store.sync.remote import Acknowledged, Progress
@@ -73,14 +73,14 @@ class FolderRemote:
         reason = (isinstance(error, OSError) and error.strerror) or error
         return RemoteUnavailable(f"{self.where}: {reason}")
 
-    def missing_blobs(self, run: RunName, sizes: Mapping[str, int]) -> dict[str, int]:
+    def missing_blobs(
+        self, run: RunName, sizes: Mapping[str, int], held: Collection[str]
+    ) -> dict[str, int]:
         blobs = Blobs(self.store, run.entity)
         try:
-            # Contents that others sent, or that a process was killed over, lack their names here.
-            link_files(self.store.run(*run), blobs, sizes)
+            return missing_contents(self.store.run(*run), blobs, sizes, held)
         except OSError as error:
             raise self._unavailable(error) from error
-        return blobs.missing(sizes)
 
     def send_blob(
         self, run: RunName, sha256: str, path: Path, offset: int, progress: Progress

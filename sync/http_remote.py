@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -87,14 +87,15 @@ class HttpRemote:
         refused = [(str(u), int(n), str(reason)) for u, n, reason in said.get("refused", ())]
         return Acknowledged(self._positions(said), refused)
 
-    def missing_blobs(self, run: RunName, sizes: Mapping[str, int]) -> dict[str, int]:
+    def missing_blobs(
+        self, run: RunName, sizes: Mapping[str, int], held: Collection[str]
+    ) -> dict[str, int]:
         missing: dict[str, int] = {}
         hashes = list(sizes)
         for begin in range(0, len(hashes), HASHES_AT_ONCE):
             part = {h: sizes[h] for h in hashes[begin : begin + HASHES_AT_ONCE]}
-            answer = self._connection.request(
-                "POST", f"{API}/blobs/missing", json={"run": list(run), "hashes": part}
-            ).json()
+            asked = {"run": list(run), "hashes": part, "held": [h for h in part if h in held]}
+            answer = self._connection.request("POST", f"{API}/blobs/missing", json=asked).json()
             missing |= {str(h): int(n) for h, n in self._fields(answer).get("missing", {}).items()}
         return missing
 

@@ -5,7 +5,7 @@ Every call may be repeated: sending is idempotent by (source, number), files by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -71,8 +71,14 @@ class Remote(Protocol):
         """Send rows. GapError: they do not follow on what is there; nothing was taken."""
         ...
 
-    def missing_blobs(self, run: RunName, sizes: Mapping[str, int]) -> dict[str, int]:
-        """Of contents by SHA-256, those that are not there, with the bytes that already are."""
+    def missing_blobs(
+        self, run: RunName, sizes: Mapping[str, int], held: Collection[str]
+    ) -> dict[str, int]:
+        """Of contents by SHA-256, those that are not there, with the bytes that already are.
+
+        Those that the sender has itself, `held`, become the run's where they are there; others
+        must be so already, since a row may name what its writer never had.
+        """
         ...
 
     def send_blob(

@@ -43,8 +43,8 @@ class Place:
         kind = {"content_type": "application/x-runstore-batch"}
         assert self.ask(who, "POST", "batches", batch, **kind).status == 200
 
-    def missing(self, who: str, run: RunName) -> dict[str, int]:
-        asked = {"run": list(run), "hashes": {SHA256: SIZE}}
+    def missing(self, who: str, run: RunName, *, held: bool = True) -> dict[str, int]:
+        asked = {"run": list(run), "hashes": {SHA256: SIZE}, "held": [SHA256] if held else []}
         answer = self.ask(who, "POST", "blobs/missing", asked)
         assert answer.status == 200, answer.body
         found: dict[str, int] = answer.json["missing"]
@@ -143,6 +143,23 @@ def test_what_the_run_has_already_need_not_be_sent_again(place: Place) -> None:
     # Another name in the same run is not given to it for that.
     place.tell(STRANGER, OPEN, "other.bin")
     assert not place.may_read(STRANGER, OPEN, "other.bin")
+
+
+def test_a_member_who_does_not_have_it_does_not_give_it_away(place: Place) -> None:
+    """As when a member sends back a run that it has pulled, with a row of a stranger in it."""
+    place.tell(STRANGER, OPEN)
+    assert place.missing(MEMBER, OPEN, held=False) == {SHA256: 0}
+    assert not place.may_read(STRANGER, OPEN)
+    assert place.missing(MEMBER, PRIVATE, held=False) == {}
+    assert place.missing(MEMBER, OPEN, held=True) == {}
+    assert place.may_read(STRANGER, OPEN)
+    assert place.missing(MEMBER, OPEN, held=False) == {}
+
+
+@pytest.mark.parametrize("held", ["all", 1, ["0" * 64], [SHA256, None]])
+def test_only_what_is_asked_for_can_be_held(place: Place, held: object) -> None:
+    asked = {"run": list(OPEN), "hashes": {SHA256: SIZE}, "held": held}
+    assert place.ask(MEMBER, "POST", "blobs/missing", asked).status == 400
 
 
 def test_under_a_name_that_no_disk_takes_members_only_find_it(place: Place) -> None:

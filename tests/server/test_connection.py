@@ -8,12 +8,15 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
 
 from store.server.connection import Connection
+from tests.servers import running_server
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n"
 BODY = b"b" * 40
@@ -89,3 +92,11 @@ def test_the_next_head_of_a_connection_has_its_time_too(client: socket.socket) -
         while not answer.endswith(BODY):
             answer += client.recv(65536)
     assert trickle(client, HEAD * 1000) == b""
+
+
+def test_store_serve_gives_a_slow_head_up(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port), timeout=60) as client:
+            client.sendall(HEAD[:20])
+            assert client.recv(100) == b""

@@ -255,12 +255,9 @@ class Writer:
         self._number += 1
         self._time = max(self._time, now)
 
-    def _queue(
-        self, kind: int, step: int, now: float, data: Mapping[str, Any], tried: int = 0
-    ) -> None:
+    def _queue(self, kind: int, step: int, now: float, data: Any, tried: int = 0) -> None:
         self._time = now
-        if not self._backlog.add(kind, step, now, data, tried=tried):
-            self.dropped += 1
+        self.dropped += not self._backlog.add(kind, step, now, data, tried=tried)
 
     def _write_waiting(self) -> None:
         """Write what waits, as far as the disk takes it."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from store.server.openapi import NO, OPERATIONS, SCHEMAS, make_document
+from store.server.openapi import NO, OPERATIONS, make_document
 from store.server.routes import ROUTES, Endpoint
+from store.server.schemas import SCHEMAS
 from tests.server.reader import Place, clean_folders, make_data, serving
 from tests.stored_runs import absorb, rows_of
 

@@ -74,6 +74,7 @@ _SERIES_QUERY: Final[dict[str, Schema]] = {
     "x_key": typed("string", "with x=metric: the metric whose values are x"),
     "mean": typed("string", "1: also the mean of each column", enum=["0", "1"]),
     "source": typed("string", "only what this source logged"),
+    "by": typed("string", "source: each source has series of its own", enum=["run", "source"]),
     "type": typed("string", "of y in a binary answer", enum=["float64", "float32"]),
 }
 _SERIES: Final = {_JSON: ref("Series"), SERIES: typed("string", format="binary")}

@@ -91,9 +91,16 @@ class Points:
         self._keep(place, found, len(found))
         return found
 
-    def read_by(self, connection: sqlite3.Connection, run: RunFolder, key: str, x_key: str) -> Line:
+    def read_by(
+        self,
+        connection: sqlite3.Connection,
+        run: RunFolder,
+        key: str,
+        x_key: str,
+        source: str = "",
+    ) -> Line:
         """The line of metric `key` over the values of `x_key`, as `Series.x` gives them."""
-        place = (run.path, run.database.stat().st_ino, key, "", x_key)
+        place = (run.path, run.database.stat().st_ino, key, source, x_key)
         (metric, mark), (x_metric, x_mark) = _mark(connection, key), _mark(connection, x_key)
         if metric is None or x_metric is None:
             return NO_LINE
@@ -101,7 +108,7 @@ class Points:
         kept: tuple[tuple[Mark, Mark], Line] | None = self._get(place)
         if kept is not None and kept[0] == marks:
             return kept[1]
-        series = read_series(connection, key, None, x_key)
+        series = read_series(connection, key, source or None, x_key)
         line = sorted_line(series.x, series.values)
         self._keep(place, (marks, line), len(line.y))
         return line

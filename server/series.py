@@ -1,13 +1,14 @@
 """Series: the points of metrics, thinned to what a chart of so many pixels shows (`server.m4`).
 
-    series?key=K...&points=W&x=step|time|relative|metric&from=&to=[&mean=1][&source=UUID]
+    series?key=K...&points=W&x=step|time|relative|metric&from=&to=[&mean=1][&source=UUID|&by=source]
     /projects/{entity}/{project}/series?run=R...&key=K...                   several runs at once
 
 `points` is the chart's width in pixels; all series of an answer share its columns, from `from` to
 `to` in units of x (by default, from the first point of all to the last). `relative` is seconds
 since the run began; `metric` the value that the metric `x_key` had. With `mean=1`, a series that
 was thinned has the mean of each column (mean_x, mean_y; else empty), for smoothing. As JSON, y has
-null for NaN and 9e999 for infinity. For `Accept: application/x-runstore-series` the answer is,
+null for NaN and 9e999 for infinity. With `by=source` each writer has series of its own, those
+without points left out. For `Accept: application/x-runstore-series` the answer is,
 little-endian:
 
     0   magic "RSER", uint32 version (1), uint32 length H of the head, uint32 0
@@ -54,7 +55,7 @@ MAX_SERIES: Final = 1000
 MAX_COLUMNS: Final = 10_000
 MAX_PIXELS: Final = 1_000_000
 """Columns of all series of an answer, each of which gives four points and more."""
-_COMMON: Final = ("key", "points", "from", "to", "x", "x_key", "mean", "source", "type")
+_COMMON: Final = ("key", "points", "from", "to", "x", "x_key", "mean", "source", "by", "type")
 _making: Final = threading.Lock()
 
 
@@ -65,6 +66,7 @@ class _Asked(NamedTuple):
     x_key: str
     mean: bool
     source: str
+    by_source: bool
     low: float | None
     high: float | None
     binary: bool
@@ -76,6 +78,7 @@ class _Thinned(NamedTuple):
 
     run: str
     key: str
+    source: str
     total: int
     x: array[float]
     y: array[float]
@@ -106,9 +109,11 @@ def _read_query(request: Request, query: Query) -> _Asked:
     if low is not None and high is not None and low > high:
         raise bad_request("from is greater than to")
     x, x_key = query.choice("x", ("step", "time", "relative", "metric")), query.text("x_key")
-    source = query.text("source") or ""
+    source, by = query.text("source") or "", query.choice("by", ("run", "source"))
     if (x == "metric") != (x_key is not None) or (x == "metric" and source):
         raise bad_request("x_key names the metric of x=metric, which is that of all sources")
+    if source and by == "source":
+        raise bad_request("source= names one, by=source takes all of them")
     return _Asked(
         keys,
         columns=query.whole("points", 1000, 1, MAX_COLUMNS),
@@ -116,6 +121,7 @@ def _read_query(request: Request, query: Query) -> _Asked:
         x_key=x_key or "",
         mean=query.choice("mean", ("0", "1")) == "1",
         source=source,
+        by_source=by == "source",
         low=low,
         high=high,
         binary=CONTENT_TYPE in request.headers.get("accept", ""),
@@ -171,8 +177,9 @@ def _points(request: Request) -> Points:
 
 
 class _Found(NamedTuple):
-    """The lines of a run, a key each, and what their x are counted from."""
+    """The lines of a run, each with its (key, source), and what their x are counted from."""
 
+    names: list[tuple[str, str]]
     lines: list[Line]
     began: float
 
@@ -180,13 +187,31 @@ class _Found(NamedTuple):
 def _read(request: Request, run: RunFolder, asked: _Asked) -> _Found:
     points = _points(request)
     with opened(request, run) as connection:
+        sources = _sources(connection, run, asked) if asked.by_source else [asked.source]
+        names = [(key, source) for source in sources for key in asked.keys]
         if asked.x == "metric":
-            return _Found(
-                [points.read_by(connection, run, key, asked.x_key) for key in asked.keys], 0.0
-            )
-        columns = points.read_all(connection, run, asked.keys, asked.source)
+            lines = [
+                points.read_by(connection, run, key, asked.x_key, source) for key, source in names
+            ]
+            return _Found(names, lines, 0.0)
+        columns = [
+            found
+            for source in sources
+            for found in points.read_all(connection, run, asked.keys, source)
+        ]
         lines = [found.by_step if asked.x == "step" else found.by_time for found in columns]
-        return _Found(lines, _began(connection, asked.x))
+        return _Found(names, lines, _began(connection, asked.x))
+
+
+def _sources(connection: sqlite3.Connection, run: RunFolder, asked: _Asked) -> list[str]:
+    found = [uuid for (uuid,) in connection.execute("SELECT uuid FROM source ORDER BY id")]
+    count = len(found) * len(asked.keys)
+    if count > MAX_SERIES or count * asked.columns > MAX_PIXELS:
+        raise bad_request(
+            f"{len(found)} sources of {run.id} are too much for one answer",
+            "without by=source they are drawn as one",
+        )
+    return found
 
 
 def _range(
@@ -225,12 +250,14 @@ def _thin(
     run: RunFolder, found: _Found, asked: _Asked, low: float, high: float
 ) -> Iterator[_Thinned]:
     began = found.began
-    for key, (x, y, buckets) in zip(asked.keys, found.lines, strict=True):
+    for (key, source), (x, y, buckets) in zip(found.names, found.lines, strict=True):
+        if asked.by_source and not len(y):
+            continue
         chart = (x, y, asked.columns, low + began, high + began, buckets)
         kept = m4(*chart)
         mean_x, mean_y = means(*chart) if asked.mean else (array("d"), array("d"))
         yield _Thinned(
-            *(run.id, key, len(y)),
+            *(run.id, key, source, len(y)),
             _shifted(_chosen(x, kept), began),
             _chosen(y, kept),
             _shifted(mean_x, began),
@@ -261,6 +288,8 @@ def _told(
         "x": put_x(line.x),
         "y": put_y(line.y),
     }
+    if asked.by_source:
+        told["source"] = line.source
     if asked.mean:
         told |= {"mean_x": put_x(line.mean_x), "mean_y": put_y(line.mean_y)}
     return told

@@ -63,6 +63,7 @@ def _show(request: Request, tab: str) -> Response:
     if tab in ("charts", "system"):
         line = library_of(request).line_of(find_run(request))
         facts["charts"] = chart_facts(request, [line], system=tab == "system")
+        facts["charts"]["sources"] = run["sources"]
     elif tab == "overview":
         facts |= _overview(request, run)
     elif tab == "files":

@@ -13,7 +13,7 @@ from typing import Final
 from store.paths import RunFolder, StoreFolder, create_store
 from store.row import Kind, Row
 from tests.servers import accounts_of, running_server
-from tests.stored_runs import Said, absorb, metric, rows_of
+from tests.stored_runs import BEGAN, Said, absorb, metric, rows_of
 
 LONG: Final = 12_000
 HOSTILE: Final = "<img src=x onerror=\"document.title='hacked'\">"
@@ -61,10 +61,18 @@ def chart_server(base: Path) -> Iterator[Charts]:
     put(
         "epochs", define, *(metric(n * 10, {"val/loss": 1 / (n + 1), "epoch": n}) for n in range(9))
     )
+    for rank in range(2):
+        _put_writer(store.run("ann", "charts", "ranks"), rank, BEGAN, label=f"rank-{rank}")
+        _put_writer(store.run("ann", "charts", "resumed"), rank, BEGAN + 1000 * rank)
     for n in range(6):
         put(f"r{n}", *_one_of_many(n))
     with running_server(base / "data") as server:
         yield Charts(server.url, store)
+
+
+def _put_writer(run: RunFolder, rank: int, at: float, label: str | None = None) -> None:
+    said = [metric(n, {"loss": 10.0 * rank + n, f"only/{rank}": n}) for n in range(20)]
+    absorb(run, rows_of(*said, at=at, label=label), str(rank) * 32)
 
 
 def _one_of_many(n: int) -> list[Said]:

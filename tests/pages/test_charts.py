@@ -238,7 +238,7 @@ def test_a_thinned_chart_has_all_points_in_its_csv(charts: Charts, screen: Scree
           const feed = new Feed("ann", "charts");
           const fetch = feed.fetch.bind(feed);
           feed.fetch = (wish) => fetch({ ...wish, columns: 500 });
-          return feed.all("long", "train/loss", { x: "step" });
+          return feed.all({ run: "long", source: "" }, "train/loss", { x: "step" });
         }"""
     )
     assert found == [[step, loss_at(step)] for step in range(LONG)]
@@ -259,6 +259,45 @@ def test_pictures_are_what_is_drawn(charts: Charts, screen: Screen) -> None:
 
 
 # -- live --------------------------------------------------------------------------------------
+
+
+def test_writers_at_the_same_time_have_a_line_each(charts: Charts, screen: Screen) -> None:
+    page = screen.page
+    screen.open(charts.run("ranks"))
+    said = card(page, "loss").get_attribute("aria-label") or ""
+    assert "rank-0: last 19, least 0, greatest 19, 20 points." in said
+    assert "rank-1: last 29, least 10, greatest 29, 20 points." in said
+    expect(page.get_by_role("list", name="Writers").get_by_role("listitem")).to_have_text(
+        ["rank-0", "rank-1"]
+    )
+    assert "rank-0" not in (card(page, "only/1").get_attribute("aria-label") or "")
+    screen.picture("charts by writer")
+    _, content = saved(page, card(page, "loss"), "csv")
+    head, *rows = csv.reader(io.StringIO(content.decode()))
+    assert head == ["run", "writer", "step", "loss"]
+    ranks = [
+        ["ranks", f"rank-{rank}", f"{n}", f"{10 * rank + n}"]
+        for rank in range(2)
+        for n in range(20)
+    ]
+    assert rows == ranks
+    page.get_by_label("By writer").uncheck()
+    expect(card(page, "loss")).to_have_attribute("aria-label", re.compile("ranks: .*40 points"))
+    expect(page).to_have_url(re.compile("#.*writers=0"))
+
+
+def test_writers_one_after_the_other_are_one_line(charts: Charts, screen: Screen) -> None:
+    page = screen.page
+    screen.open(charts.run("resumed"))
+    assert "40 points" in (card(page, "loss").get_attribute("aria-label") or "")
+    page.get_by_label("By writer").check()
+    expect(card(page, "loss")).to_have_attribute("aria-label", re.compile("20 points"))
+    expect(page).to_have_url(re.compile("#.*writers=1"))
+    page.reload()
+    expect(page.get_by_label("By writer")).to_be_checked()
+    screen.open(charts.run("long"))
+    card(page, "train/loss")
+    expect(page.get_by_label("By writer")).to_be_hidden()
 
 
 def test_a_growing_run_is_drawn_without_a_reload(charts: Charts, screen: Screen) -> None:

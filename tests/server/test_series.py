@@ -175,6 +175,33 @@ def test_the_points_of_one_source(place: Place) -> None:
     assert place.owner.get("/runs/ann/p/two/series", query).json["series"][0]["y"] == []
 
 
+@pytest.mark.parametrize(
+    ("x", "of_a", "of_b"),
+    [
+        ([("x", "step")], [5, 6], [1, 6]),
+        ([("x", "relative")], [10, 11], [1, 2]),
+        ([("x", "metric"), ("x_key", "x")], [50, 60], [10, 61]),
+    ],
+    ids=["step", "relative", "metric"],
+)
+def test_each_source_by_itself(
+    place: Place, x: list[tuple[str, str]], of_a: list[float], of_b: list[float]
+) -> None:
+    query = [("key", "x"), ("key", "absent"), ("by", "source"), *x]
+    said = place.owner.get("/runs/ann/p/two/series", query).json["series"]
+    found = {line["source"]: (line["key"], line["x"], line["y"]) for line in said}
+    assert found == {"a" * 32: ("x", of_a, [50, 60]), "b" * 32: ("x", of_b, [10, 61])}
+    read = binary(place.owner.get("/runs/ann/p/two/series", query, accept=BINARY))
+    assert [line["source"] for line in read["series"]] == ["a" * 32, "b" * 32]
+
+
+def test_more_sources_than_an_answer_has_room_for(place: Place) -> None:
+    query = [("by", "source"), ("points", 10_000), *(("key", f"k{n}") for n in range(51))]
+    refused = place.owner.get("/runs/ann/p/two/series", query)
+    assert refused.status == 400
+    assert "2 sources of two are too much" in refused.json["error"]["message"]
+
+
 def test_rows_that_come_later_are_seen(place: Place) -> None:
     run = place.run("growing")
     rows = rows_of(*[metric(step, {"x": step}) for step in range(10)], state=None)
@@ -197,6 +224,8 @@ def test_rows_that_come_later_are_seen(place: Place) -> None:
         [("key", "loss"), ("x", "metric")],
         [("key", "loss"), ("x_key", "n")],
         [("key", "loss"), ("x", "metric"), ("x_key", "n"), ("source", "a" * 32)],
+        [("key", "loss"), ("by", "source"), ("source", "a" * 32)],
+        [("key", "loss"), ("by", "writer")],
         [("key", "loss"), ("mean", "2")],
         [("key", "loss"), ("type", "int8")],
         [("keys", "loss")],

@@ -9,6 +9,7 @@ import { plainColour } from "../colours.js";
 import { SECONDS, isClock, xTick } from "./axes.js";
 import { drawMarks, marks, stroke, trace, traceArea } from "./draw.js";
 import { makeLines } from "./lines.js";
+import { lineId } from "./wire.js";
 import { extent, nearest, padded, tick } from "./numbers.js";
 
 /** @typedef {import("./feed.js").Axis} Axis */
@@ -88,7 +89,7 @@ export class Chart {
    * @param {Series[]} series @param {Range | null} range @param {number} columns
    */
   setData(series, range, columns) {
-    const found = new Map(series.map((line) => [line.run, line]));
+    const found = new Map(series.map((line) => [lineId(line.run, line.source), line]));
     if (range) {
       this.fine = found;
       this.fineRange = range;

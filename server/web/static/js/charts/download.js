@@ -43,10 +43,12 @@ export async function downloadPng(chart, title) {
 /** Every point of every run of a chart. @param {Chart} chart @param {string} key @param {Feed} feed */
 export async function downloadCsv(chart, key, feed) {
   const x = chart.axis.x === "metric" ? (chart.axis.key ?? "x") : chart.axis.x;
-  const lines = [["run", x, key].map(quoted).join(",")];
-  for (const run of chart.runs) {
-    for (const [at, value] of await feed.all(run.id, key, chart.axis)) {
-      lines.push(`${quoted(run.id)},${at},${csvNumber(value)}`);
+  const isByWriter = chart.runs.some(({ source }) => source);
+  const lines = [["run", ...(isByWriter ? ["writer"] : []), x, key].map(quoted).join(",")];
+  for (const { id, run = id, source = "", name } of chart.runs) {
+    const who = [run, ...(isByWriter ? [name] : [])].map(quoted).join(",");
+    for (const [at, value] of await feed.all({ run, source }, key, chart.axis)) {
+      lines.push(`${who},${at},${csvNumber(value)}`);
     }
   }
   save(key, "csv", new Blob([lines.join("\n"), "\n"], { type: "text/csv" }));

@@ -21,6 +21,7 @@ import { TYPE, readSeries } from "./wire.js";
  * @property {number} columns pixels
  * @property {[number, number] | null} range null: all there is
  * @property {boolean} [single] y as float32
+ * @property {boolean} [bySource] a series for each writer
  */
 
 const LONGEST = 6000;
@@ -45,6 +46,7 @@ export class Feed {
     if (wish.axis.x === "metric") common.append("x_key", wish.axis.key ?? "");
     common.append("points", String(Math.max(1, Math.round(wish.columns))));
     if (wish.single) common.append("type", "float32");
+    if (wish.bySource) common.append("by", "source");
     if (wish.range) {
       common.append("from", String(wish.range[0]));
       common.append("to", String(wish.range[1]));
@@ -66,12 +68,15 @@ export class Feed {
   /**
    * Every point of one metric of one run, in the order of x: a range that comes thinned is asked
    * for again in halves.
-   * @param {string} run @param {string} key @param {Axis} axis
+   * @param {{run: string, source: string}} of @param {string} key @param {Axis} axis
    * @returns {Promise<[number, number][]>}
    */
-  async all(run, key, axis) {
-    const whole = { runs: [run], keys: [key], axis, columns: EXACT_COLUMNS, range: null };
-    const [first] = await this.fetch(whole);
+  async all({ run, source }, key, axis) {
+    const bySource = source !== "";
+    const whole = { runs: [run], keys: [key], axis, columns: EXACT_COLUMNS, range: null, bySource };
+    const fetch = async (/** @type {Wish} */ wish) =>
+      (await this.fetch(wish)).find((line) => line.source === source);
+    const first = await fetch(whole);
     if (!first || first.x.length === 0) return [];
     if (first.meanX.length === 0) return pairs(first, -Infinity, Infinity);
     const end = Number(first.x.at(-1));
@@ -81,7 +86,7 @@ export class Feed {
     const ranges = [[Number(first.x[0]), end]];
     for (let range = ranges.pop(); range; range = ranges.pop()) {
       const [low, high] = range;
-      const [part] = await this.fetch({ ...whole, range });
+      const part = await fetch({ ...whole, range });
       const middle = (low + high) / 2;
       if (!part) continue;
       if (part.meanX.length === 0 || middle <= low || middle >= high) {

@@ -284,10 +284,12 @@ export class Grid {
     }
     const columns = Math.max(...cards.map((card) => card.columns()));
     const keys = cards.map((card) => card.key);
-    const ids = runs.map((run) => run.id);
+    const ids = [...new Set(runs.map(({ id, run = id }) => run))];
     const single = runs.length > FEW_RUNS;
+    const bySource = runs.some(({ source }) => source);
+    const wish = { runs: ids, keys, axis, columns, range, single, bySource };
     try {
-      const series = await this.feed.fetch({ runs: ids, keys, axis, columns, range, single }, abort.signal);
+      const series = await this.feed.fetch(wish, abort.signal);
       for (const card of cards) {
         if (card.runs !== runs || axisName(card.axis) !== axisName(axis)) continue;
         card.setData(series.filter((line) => line.key === card.key), range, columns);

@@ -13,7 +13,9 @@ import { averages, band, lowerBound, smooth } from "./numbers.js";
 
 /**
  * @typedef {object} Run as a chart knows it
- * @property {string} id @property {string} name @property {string} colour CSS
+ * @property {string} id as in wire.js @property {string} name @property {string} colour CSS
+ * @property {string} [run] where `id` is that of one of its writers, `source`
+ * @property {string} [source]
  * @property {string} [group] runs of one group are drawn as one
  *
  * @typedef {object} Line

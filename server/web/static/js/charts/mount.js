@@ -4,11 +4,14 @@
  */
 
 import { colourAt, colourOf, tellApart } from "../colours.js";
+import { make, name, swatch } from "../dom.js";
 import { Feed } from "./feed.js";
 import { Grid } from "./grid.js";
 import { follow } from "./live.js";
 import { State } from "./state.js";
 import { connectToolbar } from "./toolbar.js";
+import { lineId } from "./wire.js";
+import { nameOf, overlap, writersOf } from "./writers.js";
 
 /** @typedef {import("./lines.js").Run} Run */
 
@@ -17,6 +20,7 @@ import { connectToolbar } from "./toolbar.js";
  * @property {string} entity @property {string} project
  * @property {boolean} system the metrics of the machine, instead of all others
  * @property {{id: string, name: string, state: string, config?: Record<string, unknown>}[]} runs
+ * @property {import("./writers.js").Writer[]} [sources] of the one run
  * @property {import("./grid.js").Metric[]} metrics
  */
 
@@ -37,13 +41,18 @@ export function mount(root) {
   const keys = facts.metrics.map(({ key }) => key);
   connectToolbar(bar, state, keys, configKeys(facts));
   let shown = facts.runs;
-  const show = () => grid.setContent(runsOf(shown, state.group), facts.metrics);
-  let { group } = state;
+  const show = () => {
+    const writers = showWriters(bar, facts, state);
+    grid.setContent(writers ?? runsOf(shown, state.group), facts.metrics);
+  };
+  let { group, writers } = state;
   state.addEventListener("change", () => {
-    if (group === state.group) return;
-    group = state.group;
+    if (group === state.group && writers === state.writers) return;
+    ({ group, writers } = state);
     show();
   });
+  const box = writersBox(bar);
+  box?.addEventListener("change", () => state.set({ writers: box.checked ? "1" : "0" }));
   show();
   const growing = facts.runs.filter((run) => run.state === "running").map(({ id }) => id);
   if (growing.length) keepUp(facts, growing, grid, show);
@@ -66,6 +75,35 @@ function runsOf(runs, by) {
     const group = groups[place] ?? "";
     return { id, name, group, colour: colourAt(known.indexOf(group)) };
   });
+}
+
+/**
+ * The writers of the one run in place of the run itself, where each is to have a line of its own;
+ * whose they are stands beside the box that says so. @param {HTMLElement} bar @param {Facts} facts
+ * @param {State} state @returns {Run[] | null}
+ */
+function showWriters(bar, { runs, sources }, state) {
+  const box = writersBox(bar);
+  const [run] = runs;
+  const writers = writersOf(sources ?? []);
+  if (!box || !run) return null;
+  const isApart = writers.length > 0 && (state.writers ? state.writers === "1" : overlap(writers));
+  const legend = bar.querySelector("[data-writers-legend]");
+  if (box.parentElement) box.parentElement.hidden = writers.length === 0;
+  box.checked = isApart;
+  legend?.replaceChildren();
+  if (!isApart) return null;
+  return writers.map((writer, place) => {
+    const colour = colourAt(place);
+    legend?.append(make("li", {}, swatch(colour), name(nameOf(writer))));
+    const { uuid: source } = writer;
+    return { id: lineId(run.id, source), run: run.id, source, name: nameOf(writer), colour };
+  });
+}
+
+/** @param {HTMLElement} bar */
+function writersBox(bar) {
+  return /** @type {HTMLInputElement | null} */ (bar.querySelector('[name="writers"]'));
 }
 
 /** Keys of the config by which the runs fall into groups. @param {Facts} facts */
@@ -92,17 +130,21 @@ function keepUp(facts, growing, grid, show) {
     if (performance.now() - listed < RELIST_MS && isRunning) return;
     listed = performance.now();
     const known = new Set(facts.metrics.map(({ key }) => key));
+    let isNew = false;
     for (const run of growing.slice(0, 3)) {
       const name = [facts.entity, facts.project, run].map(encodeURIComponent).join("/");
       const answer = await fetch(`/api/v1/runs/${name}`).catch(() => null);
       if (!answer?.ok) continue;
-      for (const { key, points, step_metric } of (await answer.json()).metrics) {
+      const { metrics, sources } = await answer.json();
+      isNew ||= facts.sources !== undefined && sources.length > facts.sources.length;
+      if (facts.sources) facts.sources = sources;
+      for (const { key, points, step_metric } of metrics) {
         if (known.has(key) || key.startsWith(SYSTEM) !== facts.system) continue;
         known.add(key);
         facts.metrics.push({ key, points, step_metric: step_metric ?? null });
       }
     }
-    if (known.size > grid.metrics.size) show();
+    if (isNew || known.size > grid.metrics.size) show();
   });
 }
 

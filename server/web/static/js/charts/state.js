@@ -3,11 +3,12 @@
  * same; and which sections are folded, kept in this browser.
  *
  *     #x=relative&smooth=0.6&logy=loss&logx=1&clip=1&find=val&range=step:100:900&full=train/loss
+ *     &writers=0
  */
 
 /** @typedef {[number, number]} Range */
 
-const NAMES = ["x", "smooth", "logx", "logy", "clip", "find", "full", "group", "range"];
+const NAMES = ["x", "smooth", "logx", "logy", "clip", "find", "full", "group", "writers", "range"];
 
 export class State extends EventTarget {
   constructor() {
@@ -20,6 +21,8 @@ export class State extends EventTarget {
     this.find = query.get("find") ?? "";
     this.full = query.get("full") ?? "";
     this.group = query.get("group") ?? "";
+    /** A line for each writer: "1", "0", or "" for as the run was written. */
+    this.writers = query.get("writers") ?? "";
     this.logY = new Set(query.getAll("logy"));
     /** @type {Map<string, Range>} by the axis that it belongs to */
     this.ranges = new Map();
@@ -37,7 +40,7 @@ export class State extends EventTarget {
 
   /**
    * Change something, tell everybody, and put it into the address.
-   * @param {Partial<Pick<State, "x" | "smooth" | "logX" | "clip" | "find" | "full" | "group">>} facts
+   * @param {Partial<Pick<State, "x" | "smooth" | "logX" | "clip" | "find" | "full" | "group" | "writers">>} facts
    */
   set(facts) {
     Object.assign(this, facts);
@@ -85,6 +88,7 @@ export class State extends EventTarget {
     if (this.find) query.set("find", this.find);
     if (this.full) query.set("full", this.full);
     if (this.group) query.set("group", this.group);
+    if (this.writers) query.set("writers", this.writers);
     for (const [axis, [low, high]] of this.ranges) {
       query.append("range", `${axis}:${low.toPrecision(12)}:${high.toPrecision(12)}`);
     }

@@ -101,7 +101,7 @@ function seriesOf({ name: run, points }) {
   const none = new Float64Array();
   const x = Float64Array.from(points, ([at]) => at);
   const y = Float64Array.from(points, ([, value]) => value);
-  return { run, key: run, total: points.length, x, y, meanX: none, meanY: none };
+  return { run, key: run, source: "", total: points.length, x, y, meanX: none, meanY: none };
 }
 
 /** @param {HTMLElement} legend @param {Chart} chart */

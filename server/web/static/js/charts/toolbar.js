@@ -21,6 +21,7 @@ export function connectToolbar(bar, state, metrics, groups) {
   group?.addEventListener("change", () => state.set({ group: group.value }));
   reset?.addEventListener("click", () => state.resetRanges());
   for (const box of boxes(bar)) {
+    if (box.name === "writers") continue;
     box.addEventListener("change", () => {
       if (box.name === "logy") state.toggleLogY("*");
       else state.set({ [box.name === "logx" ? "logX" : "clip"]: box.checked });

@@ -7,6 +7,7 @@
  * @typedef {object} Series one metric of one run
  * @property {string} run
  * @property {string} key
+ * @property {string} source the writer that logged it; "" = all of them
  * @property {number} total points that were logged
  * @property {Float64Array} x ascending
  * @property {Float64Array | Float32Array} y NaN is a gap
@@ -22,6 +23,9 @@
 
 export const TYPE = "application/x-runstore-series";
 const MAGIC = 0x52455352; // "RSER" read as a little-endian word
+
+/** What a line of a chart is known by. @param {string} run @param {string} [source] */
+export const lineId = (run, source) => (source ? `${run} ${source}` : run);
 
 /** @param {ArrayBuffer} buffer @returns {Answer} */
 export function readSeries(buffer) {
@@ -41,6 +45,7 @@ export function readSeries(buffer) {
     series: head.series.map((/** @type {any} */ line) => ({
       run: line.run,
       key: line.key,
+      source: line.source ?? "",
       total: line.total,
       x: x(line.x),
       y: y(line.y),

@@ -1,4 +1,4 @@
-"""Comparing runs: /{entity}/{project}/compare?runs=a,b,c
+"""Comparing runs: /{entity}/{project}/compare?runs=a,b,c (a comma that is part of an id is %2C)
 
 Charts overlaid, what differs in config and summary, parallel coordinates, scatter. What is looked
 at stands behind the # of the address, and never reaches the server.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -56,7 +57,7 @@ def _show(request: Request, names: str | None) -> Response:
     if names is None:
         ids = [row[0] for row in library.select(_LATEST_SQL, (entity, project, _LATEST))]
     else:
-        ids = list(dict.fromkeys(filter(None, names.split(","))))
+        ids = list(dict.fromkeys(map(unquote, filter(None, names.split(",")))))
     if len(ids) > MOST:
         raise bad_request(f"{len(ids)} runs are too many to compare", f"at most {MOST} at once")
     lines, missing = _lines(request, ids)

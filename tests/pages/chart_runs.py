@@ -17,6 +17,7 @@ from tests.stored_runs import BEGAN, Said, absorb, metric, rows_of
 
 LONG: Final = 12_000
 HOSTILE: Final = "<img src=x onerror=\"document.title='hacked'\">"
+ODD: Final = ("a,b 50%2C", "a")
 MODELS: Final = ("cnn", "mlp", "vit")
 
 
@@ -44,11 +45,12 @@ def gappy(step: int) -> float:
 
 @contextlib.contextmanager
 def chart_server(base: Path) -> Iterator[Charts]:
-    """A server with the public project ann/charts."""
+    """A server with the public projects ann/charts and ann/odd."""
     store = create_store(base / "data")
     with accounts_of(base / "data") as accounts:
         accounts.create_user("ann")
         accounts.set_visibility("ann", "charts", "public")
+        accounts.set_visibility("ann", "odd", "public")
 
     def put(name: str, *said: Said) -> None:
         absorb(store.run("ann", "charts", name), rows_of(*said))
@@ -61,6 +63,8 @@ def chart_server(base: Path) -> Iterator[Charts]:
     put(
         "epochs", define, *(metric(n * 10, {"val/loss": 1 / (n + 1), "epoch": n}) for n in range(9))
     )
+    for name in ODD:
+        absorb(store.run("ann", "odd", name), rows_of(*_one_of_many(0)))
     for rank in range(2):
         _put_writer(store.run("ann", "charts", "ranks"), rank, BEGAN, label=f"rank-{rank}")
         _put_writer(store.run("ann", "charts", "resumed"), rank, BEGAN + 1000 * rank)

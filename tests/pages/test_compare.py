@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.chart_runs import Charts
+from tests.pages.chart_runs import ODD, Charts
 from tests.pages.conftest import LAPTOP, PHONE, Screen
 
 ALL: Final = tuple(f"r{n}" for n in range(6))
@@ -39,6 +39,17 @@ def test_every_view_is_drawn(
         expect(panel.locator("svg, table, .uplot").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         screen.picture(f"compare {view.lower()} {request.node.callspec.id}")
+
+
+def test_ids_may_have_any_letters(charts: Charts, screen: Screen) -> None:
+    page = screen.page
+    screen.open(f"{charts.url}/ann/odd")
+    for box in page.locator("tbody input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("button", name="Compare").click()
+    shown = page.locator("input[type=checkbox][value]")
+    expect(shown).to_have_count(2)
+    assert {box.get_attribute("value") for box in shown.all()} == set(ODD)
 
 
 def test_runs_that_are_compared_have_a_colour_each(charts: Charts, screen: Screen) -> None:

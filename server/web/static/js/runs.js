@@ -84,7 +84,9 @@ page.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter;
   if (button?.hasAttribute("data-compare")) {
-    location.assign(`${path}/compare?runs=${selected().map(encodeURIComponent).join(",")}`);
+    // Twice: for the address, and before that for ids with commas.
+    const ids = selected().map((id) => encodeURIComponent(encodeURIComponent(id)));
+    location.assign(`${path}/compare?runs=${ids.join(",")}`);
   } else if (button?.hasAttribute("data-clear")) {
     keepSelected([]);
     for (const box of boxes()) box.checked = false;

@@ -24,6 +24,7 @@ from store.server.library import answer, find_run, library_of
 from store.server.limits import read_fields
 from store.server.problems import Problem
 from store.server.query import Query
+from store.shared.publish import publish
 from store.state import EDITOR
 from store.writer import Writer, WriterOptions
 
@@ -48,6 +49,11 @@ async def change_run(request: Request) -> Response:
     return answer(await run_in_threadpool(_change, request, changes))
 
 
+def is_writable(run: RunFolder) -> bool:
+    """Whether this process may write to a run, as far as the disk tells beforehand."""
+    return os.access(run.path, os.W_OK | os.X_OK)
+
+
 def _check(changes: Mapping[str, Any]) -> None:
     if not changes:
         raise Problem(400, "bad_request", "nothing is to be changed", "notes, tags or name")
@@ -61,10 +67,15 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 def _change(request: Request, changes: Mapping[str, Any]) -> dict[str, Any]:
     run = find_run(request)
+    if not is_writable(run):
+        raise Problem(409, "read_only", f"{run.path} cannot be written to by this process")
     _write(run, caller_of(request).user, changes)
     # Where that is not to be had, the rows are in their journal: whoever reads next folds it.
-    with contextlib.suppress(StoreError):
-        fold(run, timeout=FOLD_SECONDS, durable=True)
+    with contextlib.suppress(StoreError, OSError):
+        if run.is_shared:
+            publish(run, timeout=FOLD_SECONDS)
+        else:
+            fold(run, timeout=FOLD_SECONDS, durable=True)
     line = library_of(request).line_of(run)
     return {"name": line.name, "notes": line.notes, "changed": sorted(changes)}
 
@@ -89,5 +100,7 @@ def _write(run: RunFolder, user: str | None, changes: Mapping[str, Any]) -> None
         if writer.waiting or not writer.end({"state": "finished", "exit_code": 0}):
             raise Problem(503, "busy", "the disk takes nothing just now", "make room on it")
         writer.sync()
+        # Another host would take the last sign for a life.
+        writer.note({"ended": True})
     finally:
         writer.release()

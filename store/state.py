@@ -33,7 +33,8 @@ def run_state(sources: Sequence[Source], life: Mapping[str, Life], now: float | 
     without a source is a writer that has no row here yet. A run without any row is running while
     a writer lives, and else crashed: somebody made it and wrote nothing.
     """
-    if "alive" in life.values():
+    editors = {source.uuid for source in sources if source.parent == EDITOR}
+    if any(word == "alive" for uuid, word in life.items() if uuid not in editors):
         return "running"
     deciding = _deciding(sources)
     states = {writer_state(source, life.get(source.uuid, "unknown"), now) for source in deciding}

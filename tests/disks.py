@@ -45,6 +45,18 @@ def tmpfs(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True, timeout=60)
 
 
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write to a folder, root included."""
+    _need("mount")
+    _run("mount", "--bind", str(folder), str(folder))
+    try:
+        _run("mount", "-o", "remount,ro,bind", str(folder))
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True, timeout=60)
+
+
 def make_image(image: Path, megabytes: int) -> None:
     """An empty ext4 file system in a file."""
     _need("mount", "mkfs.ext4")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from store.row import SYSTEM
 from store.server.context import caller_of, server_of
+from store.server.editing import is_writable
 from store.server.files import files_of
 from store.server.library import find_run, library_of, opened
 from store.server.pages.charts import chart_facts
@@ -122,9 +123,9 @@ def _may_change(request: Request) -> bool:
         server_of(request).access.require_change(
             caller_of(request), path["entity"], path["project"]
         )
+        return is_writable(find_run(request))
     except Problem:
         return False
-    return True
 
 
 def _places(request: Request) -> list[Place] | None:

@@ -21,6 +21,7 @@ from store.server.problems import Problem
 from store.server.search import parse_search
 from store.state import EDITOR
 from tests.asgi import Asgi
+from tests.disks import read_only
 from tests.server.world import World, make_world
 from tests.stored_runs import BEGAN, absorb, metric, only_line, rows_of
 
@@ -126,6 +127,16 @@ def test_an_edit_is_a_row_that_leaves_the_run_as_it_was(folder: StoreFolder, loc
     assert [(e["state"], e["position"]) for e in edits] == [("finished", 3), ("finished", 3)]
     assert only_line(Catalogue(folder)).ended == BEGAN + 3
     assert folder.run("local", "p", "r1").segments() == {}
+
+
+def test_a_store_that_cannot_be_written_to_says_so(folder: StoreFolder, local: Asgi) -> None:
+    assert local.ask("PATCH", RUN, body={"notes": "first"}).status == 200
+    with read_only(folder.path):
+        refused = local.ask("PATCH", RUN, body={"notes": "second"})
+        assert (refused.status, refused.code) == (409, "read_only")
+        assert b"data-edit" not in local.ask("GET", "/local/p/runs/r1?tab=overview").body
+    assert local.ask("GET", RUN).json["notes"] == "first"
+    assert b"data-edit" in local.ask("GET", "/local/p/runs/r1?tab=overview").body
 
 
 @pytest.mark.parametrize(

@@ -104,14 +104,19 @@ class Catalogue:
         return next(iter(self._lines("WHERE key = ?", key)), None)
 
     def find(self, name: str) -> RunLine:
-        """The run that `name` means: its id, name, entity/project/id, folder, or a beginning.
+        """The run that `name` means: its id, name, either behind project/ or entity/project/, its
+        folder, or a beginning.
 
         Raises:
             RunNotFound: none, or several (`candidates`).
         """
         found = self._lines("WHERE id = ?", name)
         if not found and "/" in name:
-            found = self._lines("WHERE entity || '/' || project || '/' || id = ?", name)
+            for part in ("id", "name"):
+                place = (
+                    f"?1 IN (project || '/' || {part}, entity || '/' || project || '/' || {part})"
+                )
+                found = found or self._lines(f"WHERE {place}", name)
         found = found or self._lines("WHERE name = ?", name)
         if not found and (os.sep in name or Path(name).is_dir()):
             with contextlib.suppress(RunNotFound, OSError):

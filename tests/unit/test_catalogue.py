@@ -248,6 +248,8 @@ def test_a_name_finds_a_run_by_id_then_name_then_the_beginning_of_an_id(store: S
     assert catalogue.find("first").id == "abc"
     assert catalogue.find("abcd").id == "abcdef"
     assert catalogue.find("local/q/same").name == "one"
+    assert catalogue.find("q/same").name == "one"
+    assert catalogue.find("p/two").name == catalogue.find("local/p/two").name == "two"
     assert catalogue.find(str(store.run("local", "p", "same").path)).name == "two"
     assert catalogue.find(str(store.run("local", "p", "same").database)).name == "two"
     for ambiguous, candidates in (

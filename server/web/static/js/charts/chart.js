@@ -7,7 +7,7 @@
 import uPlot from "../../vendor/uPlot.esm.js";
 import { plainColour } from "../colours.js";
 import { SECONDS, isClock, xTick } from "./axes.js";
-import { drawMarks, marks, stroke, trace, traceArea } from "./draw.js";
+import { drawLines, stroke, trace } from "./draw.js";
 import { makeLines } from "./lines.js";
 import { lineId } from "./wire.js";
 import { extent, nearest, padded, tick } from "./numbers.js";
@@ -239,35 +239,6 @@ export class Chart {
     };
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number} unit canvas pixels of a CSS pixel */
-  drawLines(context, unit) {
-    const { x, y } = this.scales();
-    const many = this.lines.length > 30;
-    context.save();
-    context.beginPath();
-    context.rect(x.from, y.to, x.to - x.from, y.from - y.to);
-    context.clip();
-    for (const line of this.lines) {
-      const colour = plainColour(line.colour);
-      if (line.area) {
-        context.fillStyle = colour;
-        context.globalAlpha = 0.16;
-        context.beginPath();
-        traceArea(context, line.area, x, y);
-        context.fill();
-        context.globalAlpha = 1;
-      }
-      if (line.isSmooth) {
-        const look = { colour, width: unit, alpha: many ? 0.12 : 0.36 };
-        stroke(context, look, () => trace(context, line.raw, x, y));
-      }
-      const look = { colour, width: (many ? 1 : 1.5) * unit, alpha: many ? 0.75 : 1 };
-      stroke(context, look, () => trace(context, line.shown, x, y));
-      drawMarks(context, marks(line.raw, x), y, colour, unit);
-    }
-    context.restore();
-  }
-
   #drawOverlay() {
     const canvas = this.overlay;
     const unit = uPlot.pxRatio;
@@ -326,7 +297,7 @@ export class Chart {
         drag: { x: true, y: false, setScale: false },
       },
       hooks: {
-        draw: [() => this.drawLines(this.plot.ctx, uPlot.pxRatio)],
+        draw: [() => drawLines(this.plot.ctx, this.lines, this.scales(), uPlot.pxRatio)],
         setSelect: [() => this.#selected()],
       },
     };

@@ -5,6 +5,9 @@
  * dot. Infinities are told apart from gaps: `marks` says where they are.
  */
 
+import { plainColour } from "../colours.js";
+
+/** @typedef {import("./lines.js").Line} Line */
 /** @typedef {import("./numbers.js").Points} Points */
 /** @typedef {{moveTo(x: number, y: number): void, lineTo(x: number, y: number): void}} Pen */
 
@@ -118,7 +121,7 @@ export function traceArea(pen, { x, least, greatest }, xScale, yScale) {
  * @param {Points} points @param {Scale} xScale
  * @returns {{nan: number[], above: number[], below: number[]}}
  */
-export function marks({ x, y }, xScale) {
+function marks({ x, y }, xScale) {
   const toX = projection(xScale);
   /** @type {{nan: number[], above: number[], below: number[]}} */
   const found = { nan: [], above: [], below: [] };
@@ -152,7 +155,7 @@ export function stroke(context, look, draw) {
  * @param {CanvasRenderingContext2D} context @param {ReturnType<typeof marks>} found
  * @param {Scale} yScale @param {string} colour @param {number} unit pixels of a CSS pixel
  */
-export function drawMarks(context, found, yScale, colour, unit) {
+function drawMarks(context, found, yScale, colour, unit) {
   context.fillStyle = colour;
   context.globalAlpha = 0.7;
   for (const px of found.nan) context.fillRect(px - unit / 2, yScale.from - 5 * unit, unit, 5 * unit);
@@ -169,4 +172,36 @@ export function drawMarks(context, found, yScale, colour, unit) {
       context.fill();
     }
   }
+}
+
+/**
+ * All lines of a chart, within its plot.
+ * @param {CanvasRenderingContext2D} context @param {Line[]} lines
+ * @param {{x: Scale, y: Scale}} scales @param {number} unit canvas pixels of a CSS pixel
+ */
+export function drawLines(context, lines, { x, y }, unit) {
+  const many = lines.length > 30;
+  context.save();
+  context.beginPath();
+  context.rect(x.from, y.to, x.to - x.from, y.from - y.to);
+  context.clip();
+  for (const line of lines) {
+    const colour = plainColour(line.colour);
+    if (line.area) {
+      context.fillStyle = colour;
+      context.globalAlpha = 0.16;
+      context.beginPath();
+      traceArea(context, line.area, x, y);
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    if (line.isSmooth) {
+      const look = { colour, width: unit, alpha: many ? 0.12 : 0.36 };
+      stroke(context, look, () => trace(context, line.raw, x, y));
+    }
+    const look = { colour, width: (many ? 1 : 1.5) * unit, alpha: many ? 0.75 : 1 };
+    stroke(context, look, () => trace(context, line.shown, x, y));
+    drawMarks(context, marks(line.raw, x), y, colour, unit);
+  }
+  context.restore();
 }

@@ -26,7 +26,7 @@ from store.ownership import is_written, writer_life
 from store.paths import RunFolder, StoreFolder
 from store.row import DIGEST_START, Kind, next_digest
 from store.shared.publish import publish
-from store.shared.snapshots import forget_home, newest_snapshot, open_database, reading_snapshot
+from store.shared.snapshots import forget_home, open_database, read_newest
 from store.shared.spills import spill_folders
 
 LOCK_SECONDS: Final = 30.0
@@ -170,17 +170,16 @@ def _check_journals(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:
 
 
 def _check_snapshot(run: RunFolder) -> Iterator[_Found]:
-    found = newest_snapshot(run)
-    if found is None:
-        return
     try:
-        with reading_snapshot(found.path) as connection:
-            damage = connection.execute("PRAGMA integrity_check").fetchall()
+        found = read_newest(
+            run, lambda snapshot: snapshot.execute("PRAGMA integrity_check").fetchall()
+        )
     except (StoreError, OSError) as error:
-        yield f"the snapshot {found.path.name} cannot be read: {error}", "problem", False
+        yield f"the newest snapshot cannot be read: {error}", "problem", False
         return
-    if damage != [("ok",)]:
-        yield f"SQLite finds damage in {found.path.name}: {damage[0][0]}", "problem", False
+    if found is not None and found[1] != [("ok",)]:
+        name, damage = found[0].path.name, found[1][0][0]
+        yield f"SQLite finds damage in {name}: {damage}", "problem", False
 
 
 def _check_files(run: RunFolder, database: RunDatabase) -> Iterator[_Found]:

@@ -24,6 +24,7 @@ from store.journal import MAGIC, rest_of, sync_path
 from store.locks import no_fork, run_lock
 from store.paths import RunFolder, segments_in
 from store.shared.snapshots import (
+    GONE,
     TRIES,
     Snapshot,
     known_snapshot_number,
@@ -31,7 +32,7 @@ from store.shared.snapshots import (
     note_snapshot,
     note_unpublished,
     open_database,
-    reading_snapshot,
+    read_newest,
     snapshot_numbers,
     snapshot_path,
 )
@@ -83,11 +84,10 @@ def publish(
 
 
 def _is_current(run: RunFolder, database: RunDatabase) -> bool:
-    found = newest_snapshot(run)
+    found = read_newest(run, _holdings)
     if found is None:
         return database.count_rows() == 0
-    with reading_snapshot(found.path) as connection:
-        return _holdings(connection) == _holdings(database.connection)
+    return found[1] == _holdings(database.connection)
 
 
 def _holdings(connection: sqlite3.Connection) -> tuple[object, ...]:
@@ -132,6 +132,11 @@ def publish_file(run: RunFolder, copy: Path, number: int) -> Snapshot | None:
             return None
         if _read_back(target) != digest:
             raise OSError(errno.EIO, "a snapshot does not read as it was written", str(target))
+    except OSError as error:
+        # Another host has read it already, published all of it under the next number, and tidied.
+        if error.errno in GONE and max(snapshot_numbers(run), default=0) > number:
+            return None
+        raise
     finally:
         part.unlink(missing_ok=True)
     _name_for_people(run)
@@ -197,13 +202,16 @@ def _name_for_people(run: RunFolder) -> None:
             return
 
 
+def _ended(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT uuid, position FROM source WHERE ended"))
+
+
 def _remove_journals(run: RunFolder, database: RunDatabase) -> None:
     """Remove the journals that have ended and are in the newest snapshot, and their `.own`."""
-    found = newest_snapshot(run)
+    found = read_newest(run, _ended)
     if found is None:
         return
-    with reading_snapshot(found.path) as connection:
-        kept = dict(connection.execute("SELECT uuid, position FROM source WHERE ended"))
+    kept = found[1]
     folders = [run.journals, *spill_folders(run)]
     for folder in folders:
         for uuid, number, path in sorted(segments_in(folder)):

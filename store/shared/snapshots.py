@@ -16,9 +16,9 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from store.database import RunDatabase
@@ -29,7 +29,9 @@ from store.schema import VERSION
 
 TRIES: Final = 20
 """Snapshots that may follow each other while one is being read."""
-_GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
+GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
+"""What a file says that another host has removed."""
+T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
@@ -56,7 +58,7 @@ def newest_snapshot(run: RunFolder) -> Snapshot | None:
             with open(path, "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise
             continue
         return Snapshot(max(numbers), path, f"{max(numbers)}:{status.st_size}:{status.st_mtime_ns}")
@@ -81,21 +83,41 @@ def reading_snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a snapshot, which takes no lock: the file never changes.
 
     Raises:
+        FileNotFoundError: another host has published a newer one, and removed it.
         StoreCorrupt, SchemaTooNew: it is damaged, or of a later version.
     """
     uri = f"file:{quote(os.path.abspath(path))}?immutable=1&mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise SchemaTooNew(path, version, VERSION)
-        yield connection
+        with contextlib.closing(
+            sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        ) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise SchemaTooNew(path, version, VERSION)
+            yield connection
     except sqlite3.DatabaseError as error:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
         raise StoreCorrupt(path, str(error)) from error
-    finally:
-        connection.close()
+
+
+def read_newest(
+    run: RunFolder, look: Callable[[sqlite3.Connection], T], *, but: str | None = None
+) -> tuple[Snapshot, T] | None:
+    """The newest snapshot, and what `look` finds in it; None where there is none, or it is the
+    one with the stamp `but`. Another host may publish a newer one and remove this one meanwhile.
+    """
+    for _ in range(TRIES):
+        found = newest_snapshot(run)
+        if found is None or found.stamp == but:
+            return None
+        try:
+            with reading_snapshot(found.path) as connection:
+                return found, look(connection)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+    raise StoreCorrupt(run.path, "its snapshots vanish faster than they can be read")
 
 
 def open_database(run: RunFolder) -> RunDatabase:
@@ -124,20 +146,14 @@ def open_database(run: RunFolder) -> RunDatabase:
 
 def catch_up(run: RunFolder, database: RunDatabase) -> int:
     """Absorb the newest snapshot, unless that was done before; gives how many rows were new."""
-    for _ in range(TRIES):
-        found = newest_snapshot(run)
-        if found is None or found.stamp == known_snapshot(database):
-            return 0
-        try:
-            with reading_snapshot(found.path) as connection:
-                rows, _problems = merge(connection, database)
-        except OSError as error:
-            if error.errno not in _GONE:
-                raise
-            continue
-        note_snapshot(database, found)
-        return rows
-    raise StoreCorrupt(run.path, "its snapshots vanish faster than they can be read")
+    done = read_newest(
+        run, lambda connection: merge(connection, database)[0], but=known_snapshot(database)
+    )
+    if done is None:
+        return 0
+    found, rows = done
+    note_snapshot(database, found)
+    return rows
 
 
 def known_snapshot(database: RunDatabase) -> str | None:
@@ -188,7 +204,7 @@ def _begin(run: RunFolder) -> None:
             try:
                 shutil.copyfile(found.path, part)
             except OSError as error:
-                if error.errno not in _GONE:
+                if error.errno not in GONE:
                     raise
                 continue
             os.replace(part, run.database)
@@ -205,11 +221,7 @@ def _is_of_another_run(run: RunFolder, database: RunDatabase) -> bool:
     here = {source.uuid for source in database.sources() if source.position}
     if not here or not here.isdisjoint(run.segments()) or _has_unpublished(database):
         return False
-    found = newest_snapshot(run)
-    if found is None:
-        return True
-    if found.stamp == known_snapshot(database):
-        return False
-    with reading_snapshot(found.path) as connection:
-        there = {uuid for (uuid,) in connection.execute("SELECT uuid FROM source")}
-    return here.isdisjoint(there)
+    found = read_newest(
+        run, lambda connection: {uuid for (uuid,) in connection.execute("SELECT uuid FROM source")}
+    )
+    return found is None or here.isdisjoint(found[1])

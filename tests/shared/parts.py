@@ -16,18 +16,28 @@ from tests.hosts import Host
 UUID = "5" * 32
 
 
+LOG = """
+import os, sys, store
+run = store.init(
+    project="p", id="r1", dir=sys.argv[1],
+    settings={"git": False, "console": "off", "silent": True, "system_metrics": False},
+)
+for i in range(int(sys.argv[2])):
+    run.log({"i": i})
+run.flush(durable=True)
+run.finish() if sys.argv[3] == "True" else os.kill(os.getpid(), 9)
+"""
+
+
+def log_command(folder: Path, rows: int, *, end: bool = True) -> list[str]:
+    """What logs `rows` metric rows to a run, and ends it or is lost."""
+    arguments = [str(folder), str(rows), str(end)]
+    return [sys.executable, "-P", "-W", "error", "-c", LOG, *arguments]
+
+
 def log_some(host: Host, folder: Path, rows: int, *, end: bool = True) -> None:
-    """A run of `rows` metric rows, from a process of its own, which ends or is lost."""
-    code = (
-        "import os, sys, store\n"
-        "run = store.init(project='p', id='r1', dir=sys.argv[1],"
-        " settings={'git': False, 'console': 'off', 'silent': True})\n"
-        "for i in range(int(sys.argv[2])): run.log({'i': i})\n"
-        "run.flush(durable=True)\n"
-        "run.finish() if sys.argv[3] == 'True' else os.kill(os.getpid(), 9)\n"
-    )
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", code, str(folder), str(rows), str(end)],
+        log_command(folder, rows, end=end),
         env={**os.environ, **host.environment},
         timeout=60,
         check=False,

@@ -18,7 +18,7 @@ from store.shared.publish import publish
 from store.shared.snapshots import newest_snapshot, snapshot_numbers
 from tests.helpers import only_run, problems, rows_of
 from tests.hosts import Host
-from tests.shared.parts import counts, log_some, write_journal
+from tests.shared.parts import counts, log_command, log_some, write_journal
 
 
 def test_a_run_is_seen_from_the_other_host_while_it_lives_and_after(
@@ -210,3 +210,30 @@ def test_a_summary_is_read_while_the_run_lives(hosts: tuple[Host, Host], folder:
         run.log({"loss": 0.75})
         assert run.summary["loss"] in (0.5, 0.75)
         run.finish()
+
+
+@pytest.mark.parametrize(
+    ("event", "ending"),
+    [
+        ("sqlite3.connect", "run.1.db"),  # what was the newest is compared
+        ("open", "run.2.db"),  # what was published is read back
+        ("sqlite3.connect", "run.2.db"),  # what can go is looked up
+    ],
+)
+def test_a_publisher_may_be_overtaken_at_any_moment(
+    hosts: tuple[Host, Host], folder: Path, event: str, ending: str
+) -> None:
+    a, b = hosts
+    log_some(a, folder, 3)
+    log_some(b, folder, 4, end=False)
+    run = only_run(folder)
+    assert snapshot_numbers(run) == [1]
+    as_b = ["env", *(f"{name}={value}" for name, value in b.environment.items())]
+    arguments = (run.path, event, ending, *as_b, *log_command(folder, 2))
+    done = a.start("publish_overtaken", *arguments)
+    said, _ = done.communicate(timeout=100)
+    assert (done.returncode, said) == (0, b"True\n")
+    assert len(snapshot_numbers(run)) == 1
+    for host in hosts:
+        assert sorted(counts(host, folder)) == [0, 0, 0, 1, 1, 1, 2, 2, 3]
+        assert host.check(folder) == ""

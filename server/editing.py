@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ from store.server.limits import read_fields
 from store.server.problems import Problem
 from store.server.query import Query
 from store.shared.publish import publish
+from store.shared.share import PUBLISH_BYTES
 from store.state import EDITOR
 from store.writer import Writer, WriterOptions
 
@@ -71,8 +73,8 @@ def _change(request: Request, changes: Mapping[str, Any]) -> dict[str, Any]:
         raise Problem(409, "read_only", f"{run.path} cannot be written to by this process")
     _write(run, caller_of(request).user, changes)
     # Where that is not to be had, the rows are in their journal: whoever reads next folds it.
-    with contextlib.suppress(StoreError, OSError):
-        if run.is_shared:
+    with contextlib.suppress(StoreError, sqlite3.Error, OSError):
+        if run.is_shared and run.database.stat().st_size <= PUBLISH_BYTES:
             publish(run, timeout=FOLD_SECONDS)
         else:
             fold(run, timeout=FOLD_SECONDS, durable=True)
@@ -103,4 +105,6 @@ def _write(run: RunFolder, user: str | None, changes: Mapping[str, Any]) -> None
         # Another host would take the last sign for a life.
         writer.note({"ended": True})
     finally:
+        if not writer.closed:
+            writer.files.close()
         writer.release()

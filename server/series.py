@@ -40,6 +40,7 @@ from store.server.m4 import m4, means
 from store.server.points import MOST, Points
 from store.server.problems import Problem
 from store.server.query import Query, bad_request
+from store.state import EDITOR
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -131,6 +132,8 @@ def _read_query(request: Request, query: Query) -> _Asked:
 
 def _series(request: Request, asked: _Asked, names: list[str] | None) -> Response:
     runs, missing = _find(request, names)
+    if asked.by_source and len(runs) > 1:
+        raise bad_request("by=source takes one run at a time")
     count = len(runs) * len(asked.keys)
     if count > MAX_SERIES or count * asked.columns > MAX_PIXELS:
         raise bad_request(
@@ -204,7 +207,8 @@ def _read(request: Request, run: RunFolder, asked: _Asked) -> _Found:
 
 
 def _sources(connection: sqlite3.Connection, run: RunFolder, asked: _Asked) -> list[str]:
-    found = [uuid for (uuid,) in connection.execute("SELECT uuid FROM source ORDER BY id")]
+    sql = "SELECT uuid FROM source WHERE parent IS NOT ? ORDER BY id"
+    found = [uuid for (uuid,) in connection.execute(sql, (EDITOR,))]
     count = len(found) * len(asked.keys)
     if count > MAX_SERIES or count * asked.columns > MAX_PIXELS:
         raise bad_request(

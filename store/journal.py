@@ -46,7 +46,9 @@ class Journal(Protocol):
         ...
 
     def append(self, payload: bytes) -> None:
-        """Add one frame. OSError: the disk took nothing of it and the journal is unharmed."""
+        """Add one frame. OSError: it has to be added again, unless `left_behind` finds it there;
+        those before it are unharmed, but for what `NetworkJournal` says of its disks.
+        """
         ...
 
     def left_behind(self) -> bytes | None:

@@ -176,7 +176,9 @@ class Tended:
         self._folded = 0
         self._told = {}
         self._lock = threading.Lock()
-        self._share = self._make_share()
+        if self._share is not None:
+            # Not by `_make_share`: no_fork may still be that of a thread that the child has not.
+            self._share = type(self._share)(self.writer)
         self.trouble = None
 
 

@@ -233,12 +233,14 @@ class Writer:
         if spool is not None and self.files.is_owned:
             try:
                 self._next_segment(add_spill_folder(self.run, spool))
+                self._interrupted = True  # that has reconciled the segment before
                 self._backlog.tell_spilled(error)
                 if not self.started:
                     self._start()
                 if not 0 < tried <= self._number:
                     tried = self._number + 1
                     self._write_now(kind, step, now, data)
+                self._interrupted = False
             except OSError as second:
                 if is_foreign(second):
                     raise
@@ -369,6 +371,7 @@ class Writer:
             complete = not self._backlog
             if complete and self.started:
                 self.append(Kind.END, data)
+                self.retry_waiting()  # of what NFS refuses for an earlier row it tells once
                 complete = not self._backlog
             self.closed = self._odd = True
             self.files.close()

@@ -195,14 +195,19 @@ def missing_contents(
 
 
 def _kept_in(run: RunFolder, blobs: Blobs, hashes: Collection[str]) -> set[str]:
-    """Of `hashes`, those whose contents are among the files of a run."""
+    """Of `hashes`, those whose contents are among the files of a run, or kept beside them for a
+    file that has another content by now."""
+    wanted = wanted_files(run)
+    named = {sha256 for sha256, _ in wanted.values()}
     found = set()
-    for name, (sha256, size) in wanted_files(run).items():
+    if blobs.owner is None:
+        found = {h for h in hashes if h not in named and blobs.path(h).exists()}
+    for name, (sha256, size) in wanted.items():
         if sha256 in hashes and sha256 not in found:
             content, places = blobs.path(sha256), _places(run, sha256, [name])
             # What is a link to its blob need not be read.
             if any(_is_same(place, content, size) for place in places) or (
-                find_content(run, sha256, [name])
+                not content.exists() and find_content(run, sha256, [name])
             ):
                 found.add(sha256)
     return found
@@ -241,15 +246,6 @@ def find_content(run: RunFolder, sha256: str, names: Iterable[str]) -> Path | No
             if path.is_file() and hash_file(path) == sha256:
                 return path
     return None
-
-
-def seems_here(run: RunFolder, sha256: str, size: int, names: Iterable[str]) -> bool:
-    """Whether `find_content` would look at a file of `size` bytes, which it reads to the end."""
-    for path in _places(run, sha256, names):
-        with contextlib.suppress(OSError):
-            if path.is_file() and path.stat().st_size == size:
-                return True
-    return False
 
 
 def _places(run: RunFolder, sha256: str, names: Iterable[str]) -> list[Path]:

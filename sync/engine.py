@@ -23,7 +23,7 @@ from store.paths import RunFolder
 from store.reading import reading
 from store.shared.publish import publish
 from store.shared.snapshots import open_database
-from store.sync.blobs import files_in, find_content, seems_here
+from store.sync.blobs import files_in, find_content
 from store.sync.cursors import (
     Standing,
     Target,
@@ -284,19 +284,23 @@ class _Sending:
         named: dict[str, list[str]] = {}
         for name, (sha256, _) in wanted.items():
             named.setdefault(sha256, []).append(name)
-        held = {h for h, size in sizes.items() if seems_here(self._run, h, size, named[h])}
-        missing = self._remote.missing_blobs(self._name, sizes, held)
-        sent, lost = 0, []
+        # Only what was read and is what the row says counts as ours: whoever wrote the row may
+        # never have had it.
+        missing = self._remote.missing_blobs(self._name, sizes, held=())
+        held = {h: find_content(self._run, h, named[h]) for h in missing}
+        ours = {h: path for h, path in held.items() if path is not None}
+        lost = [name for h, path in held.items() if path is None for name in named[h]]
+        if ours:
+            asked = {h: sizes[h] for h in ours}
+            missing = self._remote.missing_blobs(self._name, asked, held=ours)
+        sent = 0
         for sha256, offset in missing.items():
             if stop():
                 break
-            path = find_content(self._run, sha256, named[sha256])
-            if path is None:
-                lost += named[sha256]
-                continue
             self._remote.send_blob(
-                self._name, sha256, path, offset, lambda count: self._tell(Told(bytes=count))
+                *(self._name, sha256, ours[sha256], offset),
+                lambda count: self._tell(Told(bytes=count)),
             )
             sent += 1
         error = f"not as it was saved, or gone, here: {', '.join(sorted(lost))}" if lost else None
-        return sent, len(missing) - sent, error
+        return sent, len(held) - len(ours) + len(missing) - sent, error

@@ -7,7 +7,8 @@ and the descriptor may be of no use any more. Or it goes on taking rows for a fi
 
 So frames are kept here until, after they were synced, the file was twice seen to be there (once
 does not do: a host may read, then comes a row, and then the host removes the file). The next
-segment begins with those of a journal that `is_lost`.
+segment begins with those of a journal that `is_lost`. A full disk alone is a doubt: the next sync
+is followed by a look at what is there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class NetworkJournal(AppendJournal):
         self._kept_from = len(MAGIC)
         self._safe = self._seen = self._seen_before = 0
         self._seen_at = 0.0
+        self._doubts = 0
+        """Refusals of a full disk that no sync has followed yet."""
         self.is_lost = False
         """Whether rows of this journal may be in no file."""
         super().__init__(path)
@@ -50,7 +53,10 @@ class NetworkJournal(AppendJournal):
             if not is_foreign(error):
                 self._frames.pop()
                 # It may be told of frames before this one, and of them it is told only once.
-                self.is_lost = True
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    self._doubts += 1
+                else:
+                    self.is_lost = True
             raise
 
     def left_behind(self) -> bytes | None:
@@ -76,11 +82,14 @@ class NetworkJournal(AppendJournal):
 
     def syncing(self) -> Callable[[], None]:
         self._forget()
-        end, sync = self.end, super().syncing()
+        end, sync, doubts = self.end, super().syncing(), self._doubts
+        unsure = self._doubted() if doubts else b""
 
         def sync_all() -> None:
             try:
                 sync()
+                if doubts and not self._is_there(unsure, end):
+                    self.is_lost = True
             except OSError:
                 self.is_lost = True
                 raise
@@ -88,8 +97,19 @@ class NetworkJournal(AppendJournal):
             if self.is_lost:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
             self._safe = max(self._safe, end)
+            self._doubts -= doubts
 
         return sync_all
+
+    def _doubted(self) -> bytes:
+        return b"".join(frame for end, frame in self._frames if end <= self.end)
+
+    def _is_there(self, frames: bytes, end: int) -> bool:
+        """Whether the file server has `frames` before `end`; all that was written is synced."""
+        with self.path.open("rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            return os.pread(file.fileno(), len(frames), end - len(frames)) == frames
 
     def _forget(self) -> None:
         if self.is_lost:
@@ -145,6 +165,8 @@ class NetworkJournal(AppendJournal):
         try:
             if trim:
                 os.fsync(self._fd)
+                if self._doubts and not self._is_there(self._doubted(), self.end):
+                    self.is_lost = True
         except OSError:
             self.is_lost = True
         finally:

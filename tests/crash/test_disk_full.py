@@ -16,7 +16,7 @@ import pytest
 import store
 from store.paths import StoreFolder
 from tests.disks import ballast, ext4, make_image, tmpfs
-from tests.helpers import only_run, problems, rows_of, start
+from tests.helpers import only_run, problems, rows_of, start, state_of
 
 ROWS = 12_000
 
@@ -128,27 +128,33 @@ def test_a_run_may_begin_on_a_full_disk(tmp_path: Path) -> None:
         assert problems(disk / "s") == []
 
 
-TOLD_TOO_LATE = """
+SCRIPTED = """
 def write(fd, content):
-    global armed
-    written = kernel_write(fd, content)
-    if armed:
-        armed -= 1
+    then = script.pop(0) if script else "take"
+    if then == "refuse":
         raise OSError(28, "No space left on device")
+    written = kernel_write(fd, content[: len(content) // 2] if then == "short" else content)
+    if then == "late":
+        raise OSError(28, "No space left on device")
+    if then == "interrupt":
+        raise KeyboardInterrupt
     return written
 """
+Script = Callable[..., None]
 
 
 @pytest.fixture
-def late_word(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Lets the next n writes take what they are given, and say that the disk is full.
+def next_writes(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Says what the next writes do: take, refuse, take half of it (short), take all and then say
+    that the disk is full (late), or take all and be interrupted.
 
-    So does NFS: nfs_file_write() gives back the error of an earlier write, its own bytes taken.
+    NFS does the last but one: nfs_file_write() gives back the error of an earlier write.
     """
-    kernel: dict[str, Any] = {"__name__": "os", "kernel_write": os.write, "armed": 0}
-    exec(TOLD_TOO_LATE, kernel)
+    script: list[str] = []
+    kernel: dict[str, Any] = {"__name__": "os", "kernel_write": os.write, "script": script}
+    exec(SCRIPTED, kernel)
     monkeypatch.setattr(os, "write", kernel["write"])
-    return lambda times: kernel.update(armed=times)
+    return lambda *what: script.extend(what)
 
 
 def flush_at_last(run: store.Run, refused: int) -> None:
@@ -161,13 +167,13 @@ def flush_at_last(run: store.Run, refused: int) -> None:
 @pytest.mark.parametrize("refused", [1, 2, 5])
 @pytest.mark.parametrize("place", ["local", "spool", "shared"])
 def test_a_row_that_was_refused_and_taken_is_not_there_twice(
-    tmp_path: Path, late_word: Callable[[int], None], place: str, refused: int
+    tmp_path: Path, next_writes: Script, place: str, refused: int
 ) -> None:
     more = {"spool": tmp_path / "spool"} if place == "spool" else {}
     disk = "shared" if place == "shared" else "local"
     run = store.init(dir=tmp_path / "s", settings=settings("write", disk=disk, **more))
     log_rows(run, 0, 10)
-    late_word(refused)
+    next_writes(*["late"] * refused)
     log_rows(run, 10, 20)
     flush_at_last(run, refused)
     log_rows(run, 20, 30)
@@ -175,11 +181,41 @@ def test_a_row_that_was_refused_and_taken_is_not_there_twice(
     assert_all_there(tmp_path / "s", 30)
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        ["late"],
+        ["late", "short"],
+        ["late", "take", "take", "short"],
+        ["refuse", "late"],
+        ["short", "late", "short"],
+        ["interrupt"],
+    ],
+    ids=" ".join,
+)
+def test_a_spool_that_refuses_as_well_loses_and_doubles_nothing(
+    tmp_path: Path, next_writes: Script, then: list[str]
+) -> None:
+    spooled = settings("write", disk="local", spool=tmp_path / "spool", system_metrics=False)
+    run = store.init(dir=tmp_path / "s", settings=spooled)
+    log_rows(run, 0, 10)
+    run.flush()
+    # The disk of the run refuses; the new segment's magic is taken, and then comes the row.
+    next_writes("refuse", "take", *then)
+    with suppress(KeyboardInterrupt):
+        log_rows(run, 10, 11)
+    log_rows(run, 11, 20)
+    flush_at_last(run, len(then))
+    log_rows(run, 20, 30)
+    run.finish()
+    assert_all_there(tmp_path / "s", 30)
+
+
 @pytest.mark.parametrize("refused", [1, 2, 3])
 def test_a_run_may_begin_with_rows_that_were_refused_and_taken(
-    tmp_path: Path, late_word: Callable[[int], None], refused: int
+    tmp_path: Path, next_writes: Script, refused: int
 ) -> None:
-    late_word(refused)
+    next_writes(*["late"] * refused)
     run = store.init(dir=tmp_path / "s", settings=settings("write"))
     log_rows(run, 0, 10)
     flush_at_last(run, refused)
@@ -187,15 +223,51 @@ def test_a_run_may_begin_with_rows_that_were_refused_and_taken(
     assert_all_there(tmp_path / "s", 10)
 
 
+@pytest.mark.parametrize("what", ["refuse", "late"])
+@pytest.mark.parametrize("disk", ["local", "shared"])
+def test_an_end_that_was_refused_once_is_written_all_the_same(
+    tmp_path: Path,
+    next_writes: Script,
+    disk: str,
+    what: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    options = settings("write", disk=disk, system_metrics=False)
+    run = store.init(dir=tmp_path / "s", settings=options)
+    log_rows(run, 0, 10)
+    run.flush(durable=True)
+    for call in run._before_end:
+        call()
+    next_writes(what)
+    run.finish()
+    assert "could not be written" not in capfd.readouterr().err
+    assert state_of(tmp_path / "s") == "finished"
+    assert_all_there(tmp_path / "s", 10)
+
+
 def test_rows_before_the_one_that_was_refused_are_written_again(
-    tmp_path: Path, late_word: Callable[[int], None]
+    tmp_path: Path, next_writes: Script
 ) -> None:
     run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
     log_rows(run, 0, 10)
     (journal,) = run.dir.glob("journals/*.journal")
     os.truncate(journal, journal.stat().st_size // 2)
-    late_word(1)
+    next_writes("late")
     log_rows(run, 10, 20)
     run.flush(durable=True)
+    run.finish()
+    assert_all_there(tmp_path / "s", 20)
+
+
+@pytest.mark.parametrize("what", ["refuse", "late", "short"])
+def test_a_refusal_that_lost_nothing_costs_no_second_segment(
+    tmp_path: Path, next_writes: Script, what: str
+) -> None:
+    run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
+    log_rows(run, 0, 10)
+    next_writes(what)
+    log_rows(run, 10, 20)
+    run.flush(durable=True)
+    assert len(list(run.dir.glob("journals/*.journal"))) == 1
     run.finish()
     assert_all_there(tmp_path / "s", 20)

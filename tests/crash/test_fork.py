@@ -153,6 +153,39 @@ thread.join()
     assert problems(store) == []
 
 
+def test_a_child_comes_up_though_another_thread_held_on_to_the_gate(tmp_path: Path) -> None:
+    """A fork waits for it for a while only; its holder is not in the child."""
+    run_script(
+        """
+import os, threading, store
+from store import locks
+locks.FORK_SECONDS = 0.2
+held, over = threading.Event(), threading.Event()
+def hold():
+    with locks.no_fork:
+        held.set()
+        over.wait(60)
+settings = {"silent": True, "git": False, "console": "off", "disk": "shared"}
+run = store.init(dir="data", project="p", settings=settings)
+run.log({"a": 1})
+threading.Thread(target=hold).start()
+held.wait(60)
+pid = os.fork()
+if pid == 0:
+    run.log({"a": 2})
+    run.finish()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+over.set()
+run.finish()
+""",
+        tmp_path,
+    )
+    rows = rows_of(only_run(tmp_path / "data"))
+    assert sorted(row.data["a"] for row in rows if "a" in row.data) == [1, 2]
+    assert problems(tmp_path / "data") == []
+
+
 GATE = """
 import os, sys, store
 from store.locks import no_fork

@@ -44,9 +44,10 @@ export async function downloadPng(chart, title) {
 export async function downloadCsv(chart, key, feed) {
   const x = chart.axis.x === "metric" ? (chart.axis.key ?? "x") : chart.axis.x;
   const isByWriter = chart.runs.some(({ source }) => source);
+  const areNamed = new Set(chart.runs.map(({ name }) => name)).size === chart.runs.length;
   const lines = [["run", ...(isByWriter ? ["writer"] : []), x, key].map(quoted).join(",")];
   for (const { id, run = id, source = "", name } of chart.runs) {
-    const who = [run, ...(isByWriter ? [name] : [])].map(quoted).join(",");
+    const who = [run, ...(isByWriter ? [areNamed ? name : source] : [])].map(quoted).join(",");
     for (const [at, value] of await feed.all({ run, source }, key, chart.axis)) {
       lines.push(`${who},${at},${csvNumber(value)}`);
     }

@@ -21,7 +21,7 @@ import { TYPE, readSeries } from "./wire.js";
  * @property {number} columns pixels
  * @property {[number, number] | null} range null: all there is
  * @property {boolean} [single] y as float32
- * @property {boolean} [bySource] a series for each writer
+ * @property {number} [writers] of the one run, each of which is to have series of its own
  */
 
 const LONGEST = 6000;
@@ -46,7 +46,7 @@ export class Feed {
     if (wish.axis.x === "metric") common.append("x_key", wish.axis.key ?? "");
     common.append("points", String(Math.max(1, Math.round(wish.columns))));
     if (wish.single) common.append("type", "float32");
-    if (wish.bySource) common.append("by", "source");
+    if (wish.writers) common.append("by", "source");
     if (wish.range) {
       common.append("from", String(wish.range[0]));
       common.append("to", String(wish.range[1]));
@@ -72,8 +72,8 @@ export class Feed {
    * @returns {Promise<[number, number][]>}
    */
   async all({ run, source }, key, axis) {
-    const bySource = source !== "";
-    const whole = { runs: [run], keys: [key], axis, columns: EXACT_COLUMNS, range: null, bySource };
+    const writers = Number(source !== "");
+    const whole = { runs: [run], keys: [key], axis, columns: EXACT_COLUMNS, range: null, writers };
     const fetch = async (/** @type {Wish} */ wish) =>
       (await this.fetch(wish)).find((line) => line.source === source);
     const first = await fetch(whole);
@@ -111,7 +111,8 @@ function pairs(series, low, high) {
 
 /** Runs and keys of a wish in requests that are not too long. @param {Wish} wish */
 function split(wish) {
-  const most = Math.min(MOST_SERIES, Math.floor(MOST_COLUMNS / Math.max(1, wish.columns)));
+  const all = Math.min(MOST_SERIES, Math.floor(MOST_COLUMNS / Math.max(1, wish.columns)));
+  const most = Math.max(1, Math.floor(all / (wish.writers || 1)));
   const requests = [];
   for (const keys of slices(wish.keys, Math.min(100, most), LONGEST / 2)) {
     const runs = Math.min(MOST_RUNS, Math.floor(most / keys.length));

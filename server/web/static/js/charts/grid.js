@@ -286,8 +286,8 @@ export class Grid {
     const keys = cards.map((card) => card.key);
     const ids = [...new Set(runs.map(({ id, run = id }) => run))];
     const single = runs.length > FEW_RUNS;
-    const bySource = runs.some(({ source }) => source);
-    const wish = { runs: ids, keys, axis, columns, range, single, bySource };
+    const writers = runs.filter(({ source }) => source).length;
+    const wish = { runs: ids, keys, axis, columns, range, single, writers };
     try {
       const series = await this.feed.fetch(wish, abort.signal);
       for (const card of cards) {

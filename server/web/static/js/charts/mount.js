@@ -136,8 +136,11 @@ function keepUp(facts, growing, grid, show) {
       const answer = await fetch(`/api/v1/runs/${name}`).catch(() => null);
       if (!answer?.ok) continue;
       const { metrics, sources } = await answer.json();
-      isNew ||= facts.sources !== undefined && sources.length > facts.sources.length;
-      if (facts.sources) facts.sources = sources;
+      if (facts.sources) {
+        const [before, after] = [writersOf(facts.sources), writersOf(sources)];
+        isNew ||= before.length !== after.length || overlap(before) !== overlap(after);
+        facts.sources = sources;
+      }
       for (const { key, points, step_metric } of metrics) {
         if (known.has(key) || key.startsWith(SYSTEM) !== facts.system) continue;
         known.add(key);

@@ -286,10 +286,11 @@ class _Sending:
             named.setdefault(sha256, []).append(name)
         # Only what was read and is what the row says counts as ours: whoever wrote the row may
         # never have had it.
-        missing = self._remote.missing_blobs(self._name, sizes, held=())
-        held = {h: find_content(self._run, h, named[h]) for h in missing}
-        ours = {h: path for h, path in held.items() if path is not None}
-        lost = [name for h, path in held.items() if path is None for name in named[h]]
+        wanting = self._remote.missing_blobs(self._name, sizes, held=())
+        found = {h: find_content(self._run, h, named[h]) for h in wanting}
+        ours = {h: path for h, path in found.items() if path is not None}
+        lost = [name for h in wanting if h not in ours for name in named[h]]
+        missing: dict[str, int] = {}
         if ours:
             asked = {h: sizes[h] for h in ours}
             missing = self._remote.missing_blobs(self._name, asked, held=ours)
@@ -303,4 +304,4 @@ class _Sending:
             )
             sent += 1
         error = f"not as it was saved, or gone, here: {', '.join(sorted(lost))}" if lost else None
-        return sent, len(held) - len(ours) + len(missing) - sent, error
+        return sent, len(wanting) - len(ours) + len(missing) - sent, error

@@ -17,6 +17,7 @@ from store.paths import create_store
 from store.row import Row
 from store.server.m4 import m4
 from store.server.points import Points
+from store.state import EDITOR
 from tests.server.reader import Place, Said, clean_folders, make_data, serving
 from tests.stored_runs import BEGAN, absorb, metric, rows_of
 
@@ -193,6 +194,21 @@ def test_each_source_by_itself(
     assert found == {"a" * 32: ("x", of_a, [50, 60]), "b" * 32: ("x", of_b, [10, 61])}
     read = binary(place.owner.get("/runs/ann/p/two/series", query, accept=BINARY))
     assert [line["source"] for line in read["series"]] == ["a" * 32, "b" * 32]
+
+
+def test_who_edited_a_run_is_none_of_its_writers(place: Place) -> None:
+    run = absorb(place.run("edited"), rows_of(metric(0, {"x": 1})))
+    rows = rows_of(metric(0, {"x": 2}))
+    rows[0].data["parent"] = EDITOR
+    absorb(run, rows, "e" * 32)
+    query = [("key", "x"), ("by", "source")]
+    (line,) = place.owner.get("/runs/ann/p/edited/series", query).json["series"]
+    assert line["source"] == "a" * 32
+
+
+def test_the_sources_of_one_run_at_a_time(place: Place) -> None:
+    query = [("run", "r1"), ("run", "two"), ("key", "x"), ("by", "source")]
+    assert place.owner.get("/projects/ann/p/series", query).status == 400
 
 
 def test_more_sources_than_an_answer_has_room_for(place: Place) -> None:

@@ -19,6 +19,7 @@ from store.sync.blobs import (
     is_safe_name,
     is_sha256,
     link_files,
+    missing_contents,
     read_blocks,
     wanted_files,
 )
@@ -288,3 +289,12 @@ def test_files_are_read_from_any_offset(tmp_path: Path) -> None:
     for offset in (0, 1, 2**20 - 1, 2**20, len(content), len(content) + 5):
         assert b"".join(read_blocks(tmp_path / "a", offset)) == content[offset:]
     assert hash_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_what_a_name_had_before_is_kept_for_members(store: StoreFolder, blobs: Blobs) -> None:
+    blobs.add(SHA256, 0, len(CONTENT), [CONTENT])
+    newer = "f" * 64
+    run = told_of(store, "checkpoint", sha256=newer)
+    assert missing_contents(run, blobs, [SHA256, newer], held=()) == {newer: 0}
+    theirs = Blobs(store, "local", "sam")
+    assert missing_contents(run, theirs, [SHA256], held=()) == {SHA256: 0}

@@ -140,3 +140,20 @@ def test_a_name_that_leads_elsewhere_is_not_read(run: RunFolder, remote: WiredFo
     assert (sent.files, sent.standing.files, sent.standing.unsent) == (0, 1, 0)
     assert sent.standing.error is not None
     assert not list(remote.store.path.glob("*/.blobs/??/*"))
+
+
+def test_a_file_of_the_right_size_is_no_proof_of_a_content(
+    run: RunFolder, remote: WiredFolder
+) -> None:
+    """A row of a stranger's may name the hash of what another run has sent, and a file of ours."""
+    sha256 = hashlib.sha256(b"secret").hexdigest()
+    Blobs(remote.store, run.entity).add(sha256, 0, 6, [b"secret"])
+    run.files.mkdir(parents=True)
+    (run.files / "hello.txt").write_bytes(b"public")
+    put(run, C, made((Kind.FILE, 0, {"hello.txt": {"sha256": sha256, "size": 6}})))
+    sent = send(run, remote)
+    assert (sent.files, sent.standing.files) == (0, 1)
+    assert files_of(remote.copy_of(run)) == {}
+    (run.files / "hello.txt").write_bytes(b"secret")
+    assert send(run, remote).standing.files == 0
+    assert files_of(remote.copy_of(run)) == {"hello.txt": b"secret"}

@@ -8,7 +8,7 @@ import pytest
 
 from store.database import Source
 from store.ownership import Life
-from store.state import run_state, writer_state
+from store.state import EDITOR, run_state, writer_state
 
 NOW = 1_000_000.0
 
@@ -32,6 +32,11 @@ def source(
 
 def state_of(*sources: Source, **life: Life) -> str:
     return run_state(sources, life, NOW)
+
+
+def test_a_living_editor_is_no_life() -> None:
+    editor = source("e", parent=EDITOR)
+    assert state_of(source("a", "finished"), editor, a="dead", e="alive") == "finished"
 
 
 def test_a_living_writer_makes_the_run_running_whatever_the_others_say() -> None:

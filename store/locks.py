@@ -4,8 +4,9 @@
 object per path and process, paired with a thread lock, because a FileLock that is held by one
 thread lets the process's other threads in as well.
 
-Order: thread lock, run.lock, no_fork, .own (see `store.ownership`). Nothing waits for a second
-run.lock while it holds one.
+Order: thread lock, run.lock, no_fork, a writer's lock, .own (see `store.ownership`). Nothing waits
+for a second run.lock while it holds one, nor for no_fork while it holds a writer's lock: a fork
+takes no_fork and then the locks of all writers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Rows are put on the server itself every second, for only then do other hosts see them and survives
 a power cut what was logged; a spilled journal is carried there. A sign of life goes with them. All
-of it may hang for as long as the file server does, and holds no lock that log() takes.
+of it may hang for as long as the file server does, and holds no lock that log() takes; but for the
+time in which rows that the disk has lost are written again.
 """
 
 from __future__ import annotations

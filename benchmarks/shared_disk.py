@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,10 +49,14 @@ CALLS: Final = (
 )
 
 
+_caches: Final = tempfile.TemporaryDirectory(prefix="runstore-caches-")
+"""On a disk of this machine's own, wherever the share lies."""
+
+
 def host(name: str, folder: Path, mode: str = "shared") -> dict[str, str]:
     """The variables that make a process one of the host `name`."""
-    cache = folder / f"cache-{name}"
-    cache.mkdir(exist_ok=True)
+    cache = Path(_caches.name) / folder.name / name
+    cache.mkdir(parents=True, exist_ok=True)
     return {"STORE_HOST": name, "STORE_CACHE": os.fspath(cache), "STORE_DISK": mode}
 
 

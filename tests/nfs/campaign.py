@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from tests.nfs.nodes import REPOSITORY, Node, NoRig, find_rig
+from tests.nfs.nodes import LOCAL, REPOSITORY, SHARE, Node, NoRig, find_rig
 from tests.nfs.rounds import ROUNDS, Options, Scene
 
 
@@ -38,6 +38,8 @@ def main() -> int:
     outcomes = []
     try:
         begin(rig, options.vers)
+        if options.bench:
+            return benchmark(rig)
         for name in options.only or ROUNDS:
             made = Options(options.minutes, options.rounds, random.Random(f"{seed} {name}"))
             outcomes.append(run(rig, name, made))
@@ -54,6 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=10, help="power cuts (10)")
     parser.add_argument("--only", action="append", choices=[*ROUNDS], help="a round (repeatable)")
     parser.add_argument("--seed", type=int, help="of the moments of cuts")
+    parser.add_argument("--bench", action="store_true", help="no rounds: benchmarks/shared_disk.py")
     parser.add_argument("--if-possible", action="store_true", help="without a rig: exit with 0")
     return parser
 
@@ -75,6 +78,15 @@ def begin(rig: Any, vers: str) -> None:
     rig.install([str(wheel), f"{wheel}[server]"])
     for name in rig.CLIENTS:
         Node(rig, name).prepare()
+
+
+def benchmark(rig: Any) -> int:
+    """benchmarks/shared_disk.py on one node, with its share on the file server."""
+    rig.put("node-a", REPOSITORY / "benchmarks", LOCAL)
+    program = f"{LOCAL}/benchmarks/shared_disk.py"
+    done = Node(rig, "node-a").run("python", program, "--quick", "--dir", SHARE, check=False)
+    print(done.stdout, done.stderr, sep="\n")
+    return int(done.returncode)
 
 
 def run(rig: Any, name: str, options: Options) -> Outcome:

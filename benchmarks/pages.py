@@ -46,6 +46,8 @@ SIZE: Final = (1920, 1080)
 ROUNDS: Final = 3
 QUIET: Final = 1.5
 PEER_SECONDS: Final = 180.0
+PEER_REST: Final = 30.0
+"""Seconds after which a page counts that never comes to rest, since it asks again and again."""
 SWEPT: Final = ",".join(f"run-{run:04}" for run in range(SCALES["sweep"].runs))
 ADDRESSES: Final = {
     "many": "/local/many/runs/run-0000",
@@ -223,7 +225,7 @@ def look_at_peer(browser: Browser, url: str) -> Seen:
     """Open a peer's page and wait until it has come to rest."""
     with fresh_page(browser) as (page, sent):
         page.goto(url, wait_until="commit")
-        end = time.monotonic() + 90
+        end = time.monotonic() + PEER_REST
         drawn = 0.0
         while time.monotonic() < end:
             page.wait_for_timeout(250)
@@ -257,6 +259,7 @@ def measure_peer(browser: Browser, peer: str, base: Path, scale: str) -> Seen | 
     """The median of a peer's page, or why there is none."""
     if not is_installed(peer):
         return "not installed"
+    print(f"looking at {PEERS[peer].name}: {LOOKED[scale]} ...", file=sys.stderr, flush=True)
     folder = base / peer / scale
     told = folder / "address.json"
     if not told.exists():

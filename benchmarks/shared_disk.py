@@ -206,7 +206,7 @@ def measure_watch(stored: int, live: int) -> list[Figure]:
     figures = []
     with scratch_folder() as folder:
         _make_runs(folder, stored)
-        with serving(folder / "server") as server:
+        with serving(Path(_caches.name) / folder.name / "server") as server:
             for busy in (0, live):
                 with _writing(folder, busy):
                     count = _operations(folder, server)
@@ -250,7 +250,7 @@ def _writing(folder: Path, runs: int) -> Iterator[None]:
 
 
 def _operations(folder: Path, server: Any) -> float:
-    trace = folder / "trace"
+    trace = Path(_caches.name) / folder.name / "trace"
     environment = clean_environment() | host("login", folder)
     environment |= {"STORE_URL": server.url, "STORE_API_KEY": server.key}
     command = [sys.executable, "-P", "-m", "store", "--store", os.fspath(folder / "store")]

@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 from tests.nfs.nodes import LOCAL, REPOSITORY, SHARE, Node, NoRig, find_rig
 from tests.nfs.rounds import ROUNDS, Options, Scene
 
-
 BENCH_SECONDS: Final = 1800.0
 
 

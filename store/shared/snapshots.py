@@ -221,6 +221,9 @@ def _is_of_another_run(run: RunFolder, database: RunDatabase) -> bool:
     here = {source.uuid for source in database.sources() if source.position}
     if not here or not here.isdisjoint(run.segments()) or _has_unpublished(database):
         return False
+    newest = newest_snapshot(run)
+    if newest is not None and newest.stamp == known_snapshot(database):
+        return False
     found = read_newest(
         run, lambda connection: {uuid for (uuid,) in connection.execute("SELECT uuid FROM source")}
     )

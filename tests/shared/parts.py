@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import store
 from store.journal import create_journal
 from store.paths import RunFolder
 from store.row import Kind, pack_row
@@ -14,6 +15,12 @@ from tests.helpers import only_run, rows_of
 from tests.hosts import Host
 
 UUID = "5" * 32
+
+
+def begin(folder: Path) -> store.Run:
+    """The run, written by this process."""
+    settings = {"git": False, "console": "off"}
+    return store.init(project="p", id="r1", dir=folder, settings=settings)
 
 
 LOG = """

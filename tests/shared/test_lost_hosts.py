@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import store
 from store.journal import read_frames
 from store.ownership import Ownership
 from store.paths import create_store
@@ -19,7 +18,7 @@ from store.shared.network_journal import NetworkJournal
 from store.shared.publish import publish
 from tests.helpers import only_run, rows_of, sources_of
 from tests.hosts import Host
-from tests.shared.parts import UUID, counts, write_journal
+from tests.shared.parts import UUID, begin, counts, write_journal
 
 
 def test_a_torn_end_waits_until_the_host_is_adopted(hosts: tuple[Host, Host], folder: Path) -> None:
@@ -60,9 +59,7 @@ def test_only_a_shared_store_has_hosts_to_adopt(tmp_path: Path) -> None:
 def test_a_writer_that_was_taken_for_dead_goes_on(hosts: tuple[Host, Host], folder: Path) -> None:
     a, b = hosts
     with a.here():
-        run = store.init(
-            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
-        )
+        run = begin(folder)
         for i in range(5):
             run.log({"i": i})
         run.flush(durable=True)
@@ -121,9 +118,7 @@ def test_rows_that_a_network_disk_has_lost_are_written_again(
     a, b = hosts
     nothing, end = os.pipe()
     with a.here():
-        run = store.init(
-            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
-        )
+        run = begin(folder)
         for i in range(5):
             run.log({"i": i})
         run.flush(durable=True)

@@ -18,7 +18,7 @@ from store.shared.publish import publish
 from store.shared.snapshots import newest_snapshot, snapshot_numbers
 from tests.helpers import only_run, problems, rows_of
 from tests.hosts import Host
-from tests.shared.parts import counts, log_command, log_some, write_journal
+from tests.shared.parts import begin, counts, log_command, log_some, write_journal
 
 
 def test_a_run_is_seen_from_the_other_host_while_it_lives_and_after(
@@ -71,9 +71,7 @@ def test_one_snapshot_is_enough_while_rows_keep_coming(
             i += 1
 
     with hosts[0].here():
-        run = store.init(
-            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
-        )
+        run = begin(folder)
         run.log({"i": 0})
         logging = threading.Thread(target=log_on)
         logging.start()
@@ -202,9 +200,7 @@ def test_a_copy_into_a_shared_store_is_there_for_all_hosts(
 
 def test_a_summary_is_read_while_the_run_lives(hosts: tuple[Host, Host], folder: Path) -> None:
     with hosts[0].here():
-        run = store.init(
-            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
-        )
+        run = begin(folder)
         run.log({"loss": 0.5})
         run.define_metric("loss", summary="min")
         run.log({"loss": 0.75})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import store
 from store.fold import fold
 from store.journal import MAGIC
 from tests.helpers import only_run
 from tests.hosts import Host
-from tests.shared.parts import counts, log_some
+from tests.shared.parts import begin, counts, log_some
 
 
 def test_a_spooled_run_reaches_the_share_and_leaves_nothing_behind(
@@ -41,9 +40,7 @@ def test_a_share_that_takes_nothing_does_not_stop_a_spooled_run(
     a, b = hosts
     a.environment["STORE_SPOOL"] = str(tmp_path / "spool")
     with a.here():
-        run = store.init(
-            project="p", id="r1", dir=folder, settings={"git": False, "console": "off"}
-        )
+        run = begin(folder)
         journals = only_run(folder).journals
         shutil.rmtree(journals, ignore_errors=True)
         journals.write_bytes(MAGIC)  # a file where the folder belongs: nothing can come into it

@@ -3,27 +3,20 @@ much a watcher asks of the file server.
 
 The "hosts" are processes with a name and a cache of their own on this machine, and the share is a
 folder of a local disk unless --dir names another: times here are of the code and not of a network.
-File operations are system calls that name something in the store, counted by strace: an open, with
-the reads that follow it, a stat, a rename. On a network disk each is some requests, or none where
-the client's cache knows the answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
 from measure import (
@@ -36,18 +29,15 @@ from measure import (
     use_folder,
 )
 from processes import release
+from shared_watch import measure_watch
 
 import store
 from store.fold import fold
 from store.paths import StoreFolder
 from store.shared.publish import publish
 
-WATCH_SECONDS: Final = 60.0
-CALLS: Final = (
-    "trace=open,openat,stat,lstat,newfstatat,statx,access,unlink,unlinkat,link,linkat,rename,"
-    "renameat,utimensat,mkdir"
-)
-
+WATCH_SECONDS: Final = 300.0
+"""In which a watcher has looked at all runs of a shared store once."""
 
 _caches: Final = tempfile.TemporaryDirectory(prefix="runstore-caches-")
 """On a disk of this machine's own, wherever the share lies."""
@@ -195,24 +185,17 @@ def measure_delay(looks: int) -> Figure:
 # -- what a watcher asks of the file server ----------------------------------------------------
 
 
-def measure_watch(stored: int, live: int) -> list[Figure]:
-    """File operations a minute of `store sync --watch` on a store of `stored` ended runs."""
-    from sync_sides import serving
-
-    if shutil.which("strace") is None:
-        return [
-            Figure("file operations of a watcher", float("nan"), "", note="not run: needs strace")
-        ]
-    figures = []
+def measure_watcher(stored: int, seconds: float) -> list[Figure]:
+    """Counts of `store sync --watch` on a store of `stored` ended runs, and then 8 live ones."""
     with scratch_folder() as folder:
         _make_runs(folder, stored)
-        with serving(Path(_caches.name) / folder.name / "server") as server:
-            for busy in (0, live):
-                with _writing(folder, busy):
-                    count = _operations(folder, server)
-                what = f"{stored:,} ended runs, {busy} live"
-                figures.append(Figure(f"file operations a minute, {what}", count, ""))
-    return figures
+        return measure_watch(
+            folder / "store",
+            Path(_caches.name) / folder.name,
+            lambda name: host(name, folder),
+            live=8,
+            seconds=seconds,
+        )
 
 
 def _make_runs(folder: Path, count: int) -> None:
@@ -228,63 +211,22 @@ def _make_runs(folder: Path, count: int) -> None:
             run.finish()
 
 
-@contextlib.contextmanager
-def _writing(folder: Path, runs: int) -> Iterator[None]:
-    if not runs:
-        yield
-        return
-    job = json.dumps({"store": os.fspath(folder / "store"), "runs": runs})
-    process = subprocess.Popen(
-        [sys.executable, HERE / "live_worker.py", job],
-        env=clean_environment() | host("compute", folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    try:
-        yield
-    finally:
-        process.communicate(timeout=120)
-
-
-def _operations(folder: Path, server: Any) -> float:
-    trace = Path(_caches.name) / folder.name / "trace"
-    environment = clean_environment() | host("login", folder)
-    environment |= {"STORE_URL": server.url, "STORE_API_KEY": server.key}
-    command = [sys.executable, "-P", "-m", "store", "--store", os.fspath(folder / "store")]
-    subprocess.run([*command, "sync"], env=environment, check=True, capture_output=True)
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    watcher = subprocess.Popen([*command, "sync", "--watch"], env=environment, **quiet)
-    try:
-        time.sleep(WATCH_SECONDS / 3)  # its start, when all is looked at once
-        options = ("-f", "-qq", "-y", "-e", CALLS, "-o", os.fspath(trace))
-        tracer = subprocess.Popen(["strace", *options, "-p", str(watcher.pid)], **quiet)
-        time.sleep(WATCH_SECONDS)
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(timeout=60)
-    finally:
-        watcher.terminate()
-        watcher.wait(timeout=60)
-    needle = f'"{folder / "store"}'
-    lines = trace.read_text(errors="replace").splitlines()
-    return sum(needle in line for line in lines) / WATCH_SECONDS * 60
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows and runs")
     parser.add_argument(
         "--dir", type=Path, help="where the share lies (default: a temporary folder)"
     )
+    parser.add_argument("--runs", type=int, help="stored runs of the watcher's part")
     options = parser.parse_args()
     use_folder(options.dir)
     rows, stored = (2_000, 50) if options.quick else (20_000, 1_000)
     print_machine()
     print_figures("log() on a shared disk", compare_log(rows))
     print_figures("Reading on another host", [*measure_fold(rows), measure_delay(10)])
-    print_figures("A watcher on the login node", measure_watch(stored, 8))
+    print_figures(
+        "A watcher on the login node", measure_watcher(options.runs or stored, WATCH_SECONDS)
+    )
 
 
 if __name__ == "__main__":

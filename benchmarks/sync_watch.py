@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 import psutil
-from measure import HERE, Figure, clean_environment, scratch_folder
+from live_runs import LiveRuns, live_runs
+from measure import Figure, scratch_folder
 from sync_sides import Server, cpu_of, serving, start_client
 
 from store.paths import StoreFolder
@@ -33,7 +29,7 @@ def measure_watch(build: Callable[[Path], StoreFolder], stored: int, live: int) 
     """
     with scratch_folder() as folder:
         build(folder / "store")
-        with serving(folder / "server") as server, _live_runs(folder / "store", live) as worker:
+        with serving(folder / "server") as server, live_runs(folder / "store", live) as worker:
             watcher = start_client(folder / "store", server.url, server.key, "--watch")
             try:
                 _await(lambda: _runs_at(server) == stored + live, "all runs at the server")
@@ -51,31 +47,6 @@ def measure_watch(build: Callable[[Path], StoreFolder], stored: int, live: int) 
         Figure("a new row on the server, the longest", max(waits), "s", 2.0, notes[0]),
         Figure("the first row of a new run, the longest", max(first), "s", 2.0, notes[1]),
     ]
-
-
-@contextlib.contextmanager
-def _live_runs(store: Path, count: int) -> Iterator[subprocess.Popen[str]]:
-    job = json.dumps({"store": os.fspath(store), "runs": count})
-    process = subprocess.Popen(
-        [sys.executable, HERE / "live_worker.py", job],
-        env=clean_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _answer(process)
-        yield process
-    finally:
-        process.communicate(timeout=120)
-
-
-def _answer(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit("the live runs ended")
-    return line
 
 
 def _runs_at(server: Server) -> int:
@@ -98,7 +69,7 @@ def _idle_cpu(pid: int) -> float:
     return (cpu_of(process) - before) / (time.monotonic() - began)
 
 
-def _latency(server: Server, worker: subprocess.Popen[str], run: int) -> float:
+def _latency(server: Server, worker: LiveRuns, run: int) -> float:
     """Seconds from log() until the server has the row on its disk."""
     here = StoreFolder(server.data)
 
@@ -107,10 +78,7 @@ def _latency(server: Server, worker: subprocess.Popen[str], run: int) -> float:
         return sum(position for position, _ in found.values())
 
     before = rows()
-    assert worker.stdin is not None
-    worker.stdin.write(f"{run}\n")
-    worker.stdin.flush()
-    moment = float(_answer(worker))
+    moment = worker.log(run)
     limit = moment + 60.0
     while rows() == before:
         if time.time() > limit:

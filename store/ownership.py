@@ -102,11 +102,13 @@ def writer_life(run: RunFolder, uuid: str) -> Life:
     own = run.own(uuid)
     if not run.is_shared:
         return life_of(own)
-    note = read_note(own)
+    note, touched = _read_own(own)
     if note.get("ended"):
         return "dead"
     if note.get("kernel") == kernel_of(own.parent):
         return life_of(own)
+    if own.parent == run.journals and _is_recent(touched):
+        return "alive"
     return "alive" if _gave_sign(run, uuid) else "unknown"
 
 
@@ -130,28 +132,37 @@ def is_written_here(run: RunFolder) -> bool:
 
 
 def _gave_sign(run: RunFolder, uuid: str) -> bool:
-    paths = [run.journals / f"{uuid}.own"]
-    paths += [path for _, path in run.segments().get(uuid, [])[-1:]]
-    for path in paths:
+    """Whether a writer has added to its journal, or touched its `.own`, a short while ago."""
+    paths = [path for _, path in run.segments().get(uuid, [])[-1:]]
+    for path in (*paths, run.journals / f"{uuid}.own"):
         # A file that is opened afresh has the server's times, which stat() may know of old.
         with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-            if time.time() - os.fstat(file.fileno()).st_mtime < SILENT_SECONDS:
+            if _is_recent(os.fstat(file.fileno()).st_mtime):
                 return True
     return False
 
 
+def _is_recent(moment: float) -> bool:
+    return time.time() - moment < SILENT_SECONDS
+
+
 def read_note(path: Path) -> dict[str, Any]:
     """What a writer says in its `.own`; {} when there is none."""
+    return _read_own(path)[0]
+
+
+def _read_own(path: Path) -> tuple[dict[str, Any], float]:
+    """What a writer says in its `.own`, and when it touched it last; ({}, 0) when there is none."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(NOTE_BYTES)
+        with open(path, "rb", buffering=0) as file:
+            text, touched = file.read(NOTE_BYTES), os.fstat(file.fileno()).st_mtime
     except OSError:
-        return {}
+        return {}, 0.0
     try:
         facts = json.loads(text)
     except ValueError:
-        return _read_cut(text)
-    return facts if isinstance(facts, dict) else {}
+        return _read_cut(text), touched
+    return (facts if isinstance(facts, dict) else {}), touched
 
 
 def _read_cut(text: bytes) -> dict[str, Any]:

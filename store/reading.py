@@ -45,7 +45,7 @@ def reading(run: RunFolder) -> Iterator[sqlite3.Connection]:
         StoreCorrupt, SchemaTooNew: it is damaged, or of a later version.
         sqlite3.OperationalError: it cannot be opened in any way.
     """
-    if run.is_shared and run.exists() and not run.database.exists():
+    if run.is_shared and not run.database.exists() and run.exists():
         fold(run, timeout=BUSY_SECONDS)
     try:
         database = RunDatabase(run.database, write=False)

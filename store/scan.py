@@ -141,6 +141,17 @@ def is_quiet(run: RunFolder, marks: dict[str, Mark], *, ask_lives: bool = True) 
     return True
 
 
+def has_grown(run: RunFolder, marks: dict[str, Mark]) -> bool:
+    """Whether more was written to one of the journals that were folded."""
+    for uuid, listed in run.segments().items():
+        if uuid in marks:
+            segment, offset, _ = marks[uuid]
+            number, path = listed[-1]
+            if number > segment or (number == segment and has_more(path, offset)):
+                return True
+    return False
+
+
 def has_more(path: Path, offset: int) -> bool:
     """Whether bytes that may be a frame follow `offset`."""
     try:

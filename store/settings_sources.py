@@ -12,6 +12,7 @@ No message made here holds a value of a secret kind, nor an address with a passw
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -279,6 +280,7 @@ def edit_toml(file: Path, key: str, value: object, *, secret_keys: frozenset[str
     changed = _exchange(text, key, None if value is None else f"{key} = {toml_literal(value)}")
     if not _parses_to(changed, wanted):
         raise UsageError(f"{file}: the key {key} cannot be changed here", hint="edit it by hand")
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(target, changed.encode(), private=not secret_keys.isdisjoint(wanted))
 
 
@@ -364,17 +366,23 @@ def _parses_to(text: str, table: dict[str, object]) -> bool:
 
 
 def replace_file(file: Path, data: bytes, *, private: bool) -> None:
-    """Put `data` into `file`, whole or not at all; a private one gets mode 0600. OSError."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Put `data` into `file`, whole or not at all; a private one gets mode 0600.
+
+    Raises:
+        OSError: it cannot be written, or its folder is not there.
+    """
     temporary = file.with_name(f".{file.name}.{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
     try:
-        with open(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as stream:
-            if file.exists() and not private:
-                temporary.chmod(file.stat().st_mode & 0o777)
+        with open(descriptor, "wb") as stream:
+            if not private:
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.chmod(file.stat().st_mode & 0o777)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise

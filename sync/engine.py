@@ -105,13 +105,13 @@ def send_run(
             except StoreError as error:
                 sending.note(error.message)
                 raise
-        if run.is_shared:
+        if run.is_shared and not sending.saw_writer:
             _publish(run)
         return sent
 
 
 def _publish(run: RunFolder) -> None:
-    """Nobody writes it any more, so that its journals can go; if not now, then next time."""
+    """So that its journals can go, once nobody writes it any more; if not now, then next time."""
     with contextlib.suppress(StoreError, sqlite3.Error, OSError):
         if not is_written(run):
             publish(run)
@@ -130,6 +130,7 @@ class _Sending:
         self._restore = restore
         self._tell = tell
         self._is_new = False
+        self.saw_writer = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> _Sending:
@@ -262,6 +263,7 @@ class _Sending:
                 continue
             origin = Origin(number, uuid, kind)
             writing = writer_life(self._run, uuid) == "alive" or None
+            self.saw_writer |= bool(writing)
             section = outgoing.section(origin, after, most=rows, writing=writing)
             if section is None:
                 continue

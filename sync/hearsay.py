@@ -61,9 +61,13 @@ def tell_others(run: RunFolder, target: Target, connection: sqlite3.Connection) 
             target,
         ).fetchall(),
     }
+    file, data = _file(run, target), json.dumps(word).encode()
     with contextlib.suppress(OSError):
-        _folder(run).mkdir(exist_ok=True)
-        replace_file(_file(run, target), json.dumps(word).encode(), private=False)
+        try:
+            replace_file(file, data, private=False)
+        except FileNotFoundError:
+            file.parent.mkdir(exist_ok=True)
+            replace_file(file, data, private=False)
 
 
 def hear_others(run: RunFolder) -> None:

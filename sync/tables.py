@@ -60,7 +60,9 @@ def write_tables(file: Path, table: Mapping[str, Any], about: str, *, private: b
     for name, value in table.items():
         if isinstance(value, dict):
             text += f"\n[{_key(name)}]\n{_lines(file, value)}"
-    replace_file(Path(os.path.realpath(file)), text.encode(), private=private)
+    real = Path(os.path.realpath(file))
+    real.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(real, text.encode(), private=private)
 
 
 def _lines(file: Path, table: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from store.fold import fold
 from store.ownership import is_written, writer_life
 from store.paths import RunFolder
 from store.reading import reading
-from store.scan import Mark, is_quiet, is_settled, lives, scan_run
+from store.scan import Mark, has_grown, is_quiet, is_settled, lives, scan_run
 from store.shared.spills import spilled_runs
 from store.sync.cursors import Target, read_cursors, standing
 from store.sync.engine import SECTIONS, Tell
@@ -49,6 +49,8 @@ class _Known:
     def __init__(self) -> None:
         self.stamp: str | None = None
         self.marks: dict[str, Mark] = {}
+        self.flows = False
+        """The last send had rows, and the marks are of after it: what follows them is unsent."""
         self.told = 0.0
         self.backoff = Backoff(base=5.0, cap=REFUSED_SECONDS)
 
@@ -138,6 +140,9 @@ class Watch:
         if known.backoff.left:
             return False
         run = self._folders[key]
+        if known.flows and has_grown(run, known.marks):
+            known.stamp = None
+            return True
         seen = scan_run(run)
         if seen is None:
             return False
@@ -211,6 +216,7 @@ class Watch:
     def _note(self, outcome: Outcome) -> None:
         known = self._known.setdefault(outcome.run.key, _Known())
         known.told = time.monotonic()
+        known.flows = bool(outcome.rows and known.marks and _move_marks(outcome.run, known))
         error = outcome.error or (outcome.standing and outcome.standing.error)
         if not error and not outcome.busy:
             known.backoff.succeeded()
@@ -237,6 +243,16 @@ class Watch:
                 return
             except (StoreError, OSError, sqlite3.Error):
                 known.backoff.failed()
+
+
+def _move_marks(run: RunFolder, known: _Known) -> bool:
+    """Set the marks to how far the journals are folded now; False where that cannot be read."""
+    with contextlib.suppress(StoreError, OSError, sqlite3.Error), reading(run) as connection:
+        for uuid, segment, offset in connection.execute("SELECT uuid, segment, offset FROM source"):
+            if uuid in known.marks:
+                known.marks[uuid] = (segment, offset, known.marks[uuid][2])
+        return True
+    return False
 
 
 def _send_signs(run: RunFolder, remote: Remote, target: Target) -> None:

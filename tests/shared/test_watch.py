@@ -1,0 +1,88 @@
+"""What a watch of a shared store asks of the file server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from store.paths import StoreFolder
+from store.sync.agent import watch_store
+from store.sync.pace import SharedPace
+from store.sync.runner import Destination, Outcome
+from tests.helpers import only_run, open_gates, problems, rows_of
+from tests.hosts import Host
+from tests.sync.batches import WiredFolder
+
+LOOKS = 12
+MOST_FILES = 16
+NAMING = {"open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.mkdir", "os.link"}
+
+
+def count_names(folder: Path) -> Callable[[], int]:
+    """Count the calls of this process that name something in `folder`, from now on."""
+    count, place = 0, f"{folder}/"
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event in NAMING and isinstance(arguments[0], str | Path):
+            count += os.fspath(arguments[0]).startswith(place)
+
+    sys.addaudithook(look)
+    return lambda: count
+
+
+def test_a_run_that_logs_costs_a_watch_few_files(
+    hosts: tuple[Host, Host],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SharedPace, "tick", 0.05)
+    compute, login = hosts
+    writer = compute.start("log_on_demand", folder)
+    open_gates([writer])
+    counted, stop, named = count_names(folder), threading.Event(), [0]
+    remote = WiredFolder(tmp_path / "there")
+
+    def log_again(outcome: Outcome) -> None:
+        assert outcome.error is None
+        named.append(counted())
+        if len(named) > LOOKS:
+            stop.set()
+        else:
+            log_one(writer)
+
+    with login.here():
+        watch_store(
+            StoreFolder(folder),
+            Destination(remote),
+            stop,
+            on_outcome=log_again,
+            on_failure=lambda *_: stop.set(),
+        )
+    writer.communicate(timeout=60)
+    assert writer.returncode == 0
+    # The first two are those of a run that was not known yet.
+    each = [after - before for before, after in pairwise(named[2:])]
+    assert len(each) >= LOOKS - 3
+    assert median(each) <= MOST_FILES, each
+    sent = [row.data["i"] for row in rows_of(only_run(remote.store.path)) if "i" in row.data]
+    assert sent == list(range(LOOKS - 1))
+    assert [host.check(folder) for host in hosts] == ["", ""]
+    assert problems(remote.store) == []
+
+
+def log_one(writer: subprocess.Popen[bytes]) -> None:
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(b"\n")
+    writer.stdin.flush()
+    assert writer.stdout.readline() == b"logged\n"

@@ -110,6 +110,25 @@ def send_run(
         return sent
 
 
+def find_unmoved(
+    run: RunFolder, remote: Remote, target: Target, positions: Positions
+) -> Standing | None:
+    """The standing of a run of which `remote` still has all that it had; None where it has not.
+
+    `positions` is what the remote has just said. Only this host's database is read.
+
+    Raises:
+        SyncError, NotAllowed, EntityUnknown, StoreError, OSError, sqlite3.Error: see `send_run`.
+    """
+    with reading(run) as connection:
+        found = standing(connection, target)
+        if not found.is_sent or read_cursors(connection, target).items() - positions.items():
+            return None
+        sizes = dict(files_in(connection).values())
+    name = RunName(target.entity, target.project, run.id)
+    return None if sizes and remote.missing_blobs(name, sizes, held=()) else found
+
+
 def _publish(run: RunFolder) -> None:
     """So that its journals can go, once nobody writes it any more; if not now, then next time."""
     with contextlib.suppress(StoreError, sqlite3.Error, OSError):

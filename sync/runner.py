@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from store.reading import reading
 from store.settings import Resolved
 from store.sync.credentials import connect, no_key
 from store.sync.cursors import Standing, Target, standing
-from store.sync.engine import Sent, Tell, send_run
+from store.sync.engine import Sent, Tell, find_unmoved, send_run
 from store.sync.folder_remote import FolderRemote
 from store.sync.http_remote import HttpRemote
 from store.sync.receive import Positions
@@ -92,11 +92,15 @@ def send_runs(
     jobs: int = JOBS,
     restore: bool = False,
     attempts: int | None = ATTEMPTS,
+    unchanged: Container[str] = (),
     stop: threading.Event | None = None,
     tell: Tell | None = None,
     on_failure: Callable[[RemoteUnavailable, float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Send runs, as they get done. `stop` ends each after its batch; it is set on Ctrl-C too.
+
+    `unchanged` are the keys of those that were found in order and are as they were then: the
+    remote is asked for its word on them, and nothing else is done where that is the same.
 
     Raises:
         NotSignedIn: the key does not count.
@@ -117,6 +121,10 @@ def send_runs(
 
         def once() -> Sent:
             first, known[0] = known[0], None
+            if run.key in unchanged and isinstance(first, dict):
+                there = find_unmoved(run, destination.remote, target, first)
+                if there is not None:
+                    return Sent(0, 0, there)
             return send_run(
                 run,
                 destination.remote,

@@ -146,14 +146,15 @@ class Watch:
         seen = scan_run(run)
         if seen is None:
             return False
-        if every:
-            return True  # not looked into: where it goes, the remote may have to be asked
         has_journals = known.marks or key in self._spilled
-        if known.stamp == seen.stamp and not (
+        is_as_it_was = known.stamp == seen.stamp and not (
             has_journals and not is_quiet(run, known.marks, ask_lives=not run.is_shared)
-        ):
-            return False
-        return self._look_into(run, known)
+        )
+        if every:
+            # Not looked into: where it goes, the remote may have to be asked.
+            known.stamp = known.stamp if is_as_it_was else None
+            return True
+        return not is_as_it_was and self._look_into(run, known)
 
     def _look_into(self, run: RunFolder, known: _Known) -> bool:
         """Fold, and see whether anything is unsent; if not, remember how that looks."""
@@ -195,6 +196,7 @@ class Watch:
                 self._destination,
                 jobs=self._jobs,
                 attempts=1,
+                unchanged={run.key for run in runs if self._known[run.key].stamp is not None},
                 stop=stop,
                 tell=self._tell,
             ):
@@ -216,6 +218,8 @@ class Watch:
     def _note(self, outcome: Outcome) -> None:
         known = self._known.setdefault(outcome.run.key, _Known())
         known.told = time.monotonic()
+        if not outcome.is_sent:
+            known.stamp = None
         known.flows = bool(outcome.rows and known.marks and _move_marks(outcome.run, known))
         error = outcome.error or (outcome.standing and outcome.standing.error)
         if not error and not outcome.busy:

@@ -19,9 +19,11 @@ from store.sync.pace import SharedPace
 from store.sync.runner import Destination, Outcome
 from tests.helpers import only_run, open_gates, problems, rows_of
 from tests.hosts import Host
+from tests.shared.parts import log_some
 from tests.sync.batches import WiredFolder
 
 LOOKS = 12
+RECHECKS = 6
 MOST_FILES = 16
 NAMING = {"open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.mkdir", "os.link"}
 
@@ -78,6 +80,34 @@ def test_a_run_that_logs_costs_a_watch_few_files(
     assert sent == list(range(LOOKS - 1))
     assert [host.check(folder) for host in hosts] == ["", ""]
     assert problems(remote.store) == []
+
+
+def test_asking_the_remote_again_costs_two_lists_a_run(
+    hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
+    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    compute, login = hosts
+    log_some(compute, folder, 5)
+    counted, stop, named = count_names(folder / "local"), threading.Event(), [0]
+
+    def look(outcome: Outcome) -> None:
+        assert outcome.is_sent
+        named.append(counted())
+        if len(named) > RECHECKS:
+            stop.set()
+
+    with login.here():
+        watch_store(
+            StoreFolder(folder),
+            Destination(WiredFolder(tmp_path / "there")),
+            stop,
+            on_outcome=look,
+            on_failure=lambda *_: stop.set(),
+        )
+    each = [after - before for before, after in pairwise(named)]
+    assert len(each) == RECHECKS
+    assert min(each) == 2, each
 
 
 def log_one(writer: subprocess.Popen[bytes]) -> None:

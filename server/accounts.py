@@ -104,9 +104,9 @@ class Accounts(Memberships):
             if was_admin:
                 _keep_an_admin(connection)
             connection.execute(
-                "DELETE FROM entities WHERE name = ?1"
-                " AND NOT EXISTS (SELECT 1 FROM projects WHERE entity = ?1)",
-                (name,),
+                "DELETE FROM entities WHERE name = ?"
+                " AND NOT EXISTS (SELECT 1 FROM projects WHERE entity = ?)",
+                (name, name),
             )
 
     # -- keys ----------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Accounts(Memberships):
     def keys(self, user: str | None = None) -> list[KeyRecord]:
         """The keys of a user, or all, the newest last."""
         found = self._rows(
-            f"SELECT {_KEY} FROM keys k WHERE ?1 IS NULL OR user = ?1 ORDER BY k.created, k.id",
+            f"SELECT {_KEY} FROM keys k WHERE user = coalesce(?, user) ORDER BY k.created, k.id",
             user,
         )
         return [_key_record(row) for row in found]

@@ -46,7 +46,7 @@ _LINES: Final = (
     "SELECT l.row, r.time, l.stream, l.text, s.uuid, s.label, s.host, s.pid"
     " FROM line l JOIN rows r ON r.seq = l.row JOIN source s ON s.id = r.source"
 )
-_FOUND: Final = "(?1 IS NULL OR instr(lower(l.text), lower(?1)))"
+_FOUND: Final = "coalesce(instr(lower(l.text), lower(?)), 1)"
 
 
 # -- console -----------------------------------------------------------------------------------
@@ -69,8 +69,8 @@ def _console(request: Request, query: Query) -> dict[str, Any]:
     start = query.whole("before" if backwards else "after", 0, 0, _MOST)
     run, member = find_run(request), is_member(request)
     with opened(request, run) as connection:
-        sql = f"{_LINES} WHERE {_FOUND} AND l.row {'< ?2' if backwards else '> ?2'}"
-        sql += f" ORDER BY l.row{' DESC' if backwards else ''} LIMIT ?3"
+        sql = f"{_LINES} WHERE {_FOUND} AND l.row {'<' if backwards else '>'} ?"
+        sql += f" ORDER BY l.row{' DESC' if backwards else ''} LIMIT ?"
         found = connection.execute(sql, (query.text("search"), start, limit + 1))
         lines, more = _fill(found, limit, member=member)
     if backwards:

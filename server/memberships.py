@@ -55,8 +55,9 @@ class Memberships:
     def entities(self, user: str | None = None) -> list[Entity]:
         """The entities that a user is in, or all."""
         found = self._rows(
-            "SELECT name, kind, created FROM entities WHERE ?1 IS NULL OR name = ?1 OR name IN"
-            " (SELECT entity FROM members WHERE user = ?1 AND project = '') ORDER BY name",
+            "SELECT name, kind, created FROM entities WHERE name = coalesce(?, name) OR name IN"
+            " (SELECT entity FROM members WHERE user = ? AND project = '') ORDER BY name",
+            user,
             user,
         )
         return [Entity(*row) for row in found]
@@ -187,14 +188,15 @@ class Memberships:
         with self._database.writing() as connection:
             kind = _find_entity(connection, entity)
             connection.execute(
-                "INSERT INTO projects VALUES(?1, ?2, coalesce(?3, ?4), ?5) ON CONFLICT DO UPDATE"
-                " SET visibility = coalesce(?3, visibility)",
+                "INSERT INTO projects VALUES(?, ?, coalesce(?, ?), ?) ON CONFLICT DO UPDATE"
+                " SET visibility = coalesce(?, visibility)",
                 (
                     entity,
                     project,
                     visibility,
                     "private" if kind == "user" else "team",
                     self._clock(),
+                    visibility,
                 ),
             )
         made = self.project(entity, project)

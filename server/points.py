@@ -157,10 +157,10 @@ def _read(
     if kept is not None:
         for column, before in (*((steps, kept.steps), (times, kept.times), (values, kept.values)),):
             _append(column, before)
-    condition = " AND r.source = (SELECT id FROM source WHERE uuid = ?4)" if source else ""
+    condition = " AND r.source = (SELECT id FROM source WHERE uuid = ?)" if source else ""
     cursor = connection.execute(
         "SELECT r.step, r.time, p.value FROM point p CROSS JOIN rows r ON r.seq = p.row"
-        f" WHERE p.metric = ?1 AND p.row > ?2 AND p.row <= ?3{condition}",
+        f" WHERE p.metric = ? AND p.row > ? AND p.row <= ?{condition}",
         (metric, kept.mark[0] if kept else 0, mark[0], source)[: 4 if source else 3],
     )
     # A few at a time: a long list of rows is one more thing for Python's collector to walk.

@@ -28,8 +28,8 @@ AT_ONCE: Final = 50
 _ROW: Final = "INSERT INTO rows VALUES(?, ?, ?, ?, ?, ?)"
 _ROWS: Final = "INSERT INTO rows VALUES" + ", ".join(["(?, ?, ?, ?, ?, ?)"] * AT_ONCE)
 _POINT: Final = "INSERT INTO point VALUES(?, ?, ?)"
-_POINTS: Final = "INSERT INTO point VALUES" + ", ".join(
-    f"(?1, ?{2 * n}, ?{2 * n + 1})" for n in range(1, AT_ONCE + 1)
+_POINTS: Final = "INSERT INTO point SELECT ?, column1, column2 FROM (VALUES{})".format(
+    ", ".join(["(?, ?)"] * AT_ONCE)
 )
 
 

@@ -114,7 +114,7 @@ class Catalogue:
         if not found and "/" in name:
             for part in ("id", "name"):
                 place = (
-                    f"?1 IN (project || '/' || {part}, entity || '/' || project || '/' || {part})"
+                    f"? IN (project || '/' || {part}, entity || '/' || project || '/' || {part})"
                 )
                 found = found or self._lines(f"WHERE {place}", name)
         found = found or self._lines("WHERE name = ?", name)
@@ -122,8 +122,8 @@ class Catalogue:
             with contextlib.suppress(RunNotFound, OSError):
                 found = self._lines("WHERE key = ?", self.store.run_at(Path(name)).key)
         if not found and name:
-            found = self._lines("WHERE substr(id, 1, length(?1)) = ?1", name)
-            found = found or self._lines("WHERE substr(name, 1, length(?1)) = ?1", name)
+            found = self._lines("WHERE instr(id, ?) = 1", name)
+            found = found or self._lines("WHERE instr(name, ?) = 1", name)
         if len(found) != 1:
             raise RunNotFound(name, tuple(line.path for line in found))
         return found[0]

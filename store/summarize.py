@@ -137,11 +137,11 @@ def _mean(connection: sqlite3.Connection, key: str) -> float:
 def _first(connection: sqlite3.Connection, key: str) -> Any:
     row = connection.execute(
         "SELECT v.value FROM ("
-        " SELECT row, value FROM point WHERE metric = (SELECT id FROM metric WHERE name = ?1)"
+        " SELECT row, value FROM point WHERE metric = (SELECT id FROM metric WHERE name = ?)"
         " UNION ALL"
-        " SELECT row, data FROM object WHERE metric = (SELECT id FROM metric WHERE name = ?1)) v"
+        " SELECT row, data FROM object WHERE metric = (SELECT id FROM metric WHERE name = ?)) v"
         " JOIN rows r ON r.seq = v.row JOIN source s ON s.id = r.source"
         " ORDER BY r.step, r.time, s.uuid, r.number LIMIT 1",
-        (key,),
+        (key, key),
     ).fetchone()
     return _decode(row[0]) if row else math.nan

@@ -54,6 +54,11 @@ class _Known:
         self.told = 0.0
         self.backoff = Backoff(base=5.0, cap=REFUSED_SECONDS)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """In order, and without journals, which could go once their writer is over."""
+        return self.stamp is not None and not self.marks
+
 
 class Watch:
     """Sends the runs that `runs()` gives, until it is stopped or nothing is left to do."""
@@ -196,7 +201,7 @@ class Watch:
                 self._destination,
                 jobs=self._jobs,
                 attempts=1,
-                unchanged={run.key for run in runs if self._known[run.key].stamp is not None},
+                unchanged={run.key for run in runs if self._known[run.key].is_at_rest},
                 stop=stop,
                 tell=self._tell,
             ):

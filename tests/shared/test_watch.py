@@ -14,6 +14,7 @@ from statistics import median
 import pytest
 
 from store.paths import StoreFolder
+from store.shared.snapshots import snapshot_numbers
 from store.sync.agent import watch_store
 from store.sync.pace import SharedPace
 from store.sync.runner import Destination, Outcome
@@ -108,6 +109,34 @@ def test_asking_the_remote_again_costs_two_lists_a_run(
     each = [after - before for before, after in pairwise(named)]
     assert len(each) == RECHECKS
     assert min(each) == 2, each
+
+
+def test_a_run_whose_writer_is_silent_gets_a_snapshot(
+    hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
+    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    compute, login = hosts
+    log_some(compute, folder, 5, end=False)
+    stop, snapshots = threading.Event(), []
+
+    def look(outcome: Outcome) -> None:
+        assert outcome.is_sent
+        snapshots.append(snapshot_numbers(outcome.run))
+        monkeypatch.setattr("store.ownership.SILENT_SECONDS", 0.0)
+        if snapshots[-1] or len(snapshots) == RECHECKS:
+            stop.set()
+
+    with login.here():
+        watch_store(
+            StoreFolder(folder),
+            Destination(WiredFolder(tmp_path / "there")),
+            stop,
+            on_outcome=look,
+            on_failure=lambda *_: stop.set(),
+        )
+    assert snapshots[0] == []
+    assert snapshots[-1] == [1]
 
 
 def log_one(writer: subprocess.Popen[bytes]) -> None:

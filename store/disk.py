@@ -116,7 +116,9 @@ def _mounts() -> Iterator[Mount]:
                 fields, after = mounted.split(), rest.split()
                 if len(fields) >= 6 and len(after) >= 3:
                     point = _unescape(fields[4])
-                    yield Mount(point, fields[2], after[0], f"{fields[5]},{after[2]}")
+                    # Those of the mount, and those of its file system, which says some again.
+                    options = dict.fromkeys(f"{fields[5]},{after[2]}".split(","))
+                    yield Mount(point, fields[2], after[0], ",".join(options))
     except OSError:
         return
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from store.disk import Mount
+from store.disk import Mount, find_mount
 from store.doctor import examination
 from store.doctor.examination import examine, record_kept
 from store.doctor.probes import PROBES
@@ -35,6 +35,16 @@ def facts(**changed: Any) -> Facts:
 
 def mounted(options: str) -> Mount:
     return Mount("/mnt", "0:50", "nfs4", options)
+
+
+def test_each_option_of_a_mount_is_said_once(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", 8) as folder:
+        mount = find_mount(folder)
+        assert mount is not None
+        assert mount.kind == "tmpfs"
+        options = mount.options.split(",")
+        assert "rw" in options
+        assert len(options) == len(set(options))
 
 
 def other(**changed: Any) -> Neighbour:

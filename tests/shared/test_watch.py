@@ -1,8 +1,9 @@
-"""What a watch of a shared store asks of the file server."""
+"""What a watch of a shared store asks of the file server, and of the remote."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,11 +14,14 @@ from statistics import median
 
 import pytest
 
+from store.errors import RemoteRefused
 from store.paths import StoreFolder
 from store.shared.snapshots import snapshot_numbers
 from store.sync.agent import watch_store
 from store.sync.pace import SharedPace
+from store.sync.remote import Acknowledged, Progress
 from store.sync.runner import Destination, Outcome
+from store.sync.wire import Batch
 from tests.helpers import only_run, open_gates, problems, rows_of
 from tests.hosts import Host
 from tests.shared.parts import log_some
@@ -137,6 +141,50 @@ def test_a_run_whose_writer_is_silent_gets_a_snapshot(
         )
     assert snapshots[0] == []
     assert snapshots[-1] == [1]
+
+
+class Refusing(WiredFolder):
+    """A remote that can be told to refuse the next rows."""
+
+    refuses = False
+
+    def send(self, batch: Batch, *, restore: bool, progress: Progress) -> Acknowledged:
+        if self.refuses:
+            self.refuses = False
+            raise RemoteRefused("not now")
+        return super().send(batch, restore=restore, progress=progress)
+
+
+def test_what_was_refused_when_the_remote_was_asked_again_is_tried_again(
+    hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
+    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    compute, login = hosts
+    log_some(compute, folder, 5)
+    stop, remote = threading.Event(), Refusing(tmp_path / "there")
+    outcomes: list[Outcome] = []
+
+    def look(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 2:  # found in order, and asked again
+            shutil.rmtree(remote.copy_of(outcome.run).path)
+            remote.refuses = True
+        if outcome.error is not None:
+            monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 3600.0)
+        if len(outcomes) == 4:
+            stop.set()
+
+    with login.here():
+        watch_store(
+            StoreFolder(folder),
+            Destination(remote),
+            stop,
+            on_outcome=look,
+            on_failure=lambda *_: stop.set(),
+        )
+    assert [outcome.is_sent for outcome in outcomes] == [True, True, False, True]
+    assert outcomes[-1].rows == outcomes[0].rows > 5
 
 
 def log_one(writer: subprocess.Popen[bytes]) -> None:

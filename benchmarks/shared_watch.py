@@ -56,7 +56,7 @@ class Counts(NamedTuple):
 class Watcher(NamedTuple):
     """A `store sync --watch` that is being looked at."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[Any]
     store: Path
     trace: Path
 
@@ -172,7 +172,7 @@ def _logging(runs: LiveRuns, count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _suspended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _suspended(process: subprocess.Popen[Any]) -> Iterator[None]:
     process.send_signal(signal.SIGSTOP)
     try:
         yield

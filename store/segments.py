@@ -134,13 +134,15 @@ class Segments:
         journal = self._create(self._folder)
         assert isinstance(journal, NetworkJournal)
         journal.inherit(b"".join(old.remains()[len(MAGIC) :] for old in lost))
+        for old in lost:
+            old.is_replaced = True
         self.number += 1
         self._closed.clear()
-        old, self.journal = self.journal, journal
-        if old is None:
+        last, self.journal = self.journal, journal
+        if last is None:
             self.close()
         else:
-            old.close(trim=False)
+            last.close(trim=False)
 
     def note(self, facts: dict[str, Any]) -> None:
         """Leave word in `.own` that `store status` of other processes can read."""

@@ -27,6 +27,7 @@ from store.journal import Journal, is_foreign
 from store.paths import RunFolder
 from store.row import Kind, unpack_row
 from store.segments import Segments
+from store.shared.network_journal import NetworkJournal
 from store.shared.spills import add_spill_folder
 
 
@@ -320,11 +321,16 @@ class Writer:
 
     def sync(self) -> None:
         """Put every row of this writer on the disk itself. OSError when it does not take them."""
+        journal = self.files.journal
         try:
             self.files.sync(self._lock)
         except OSError:
-            if not self.restore():
+            if self.restore():
+                return
+            if not (isinstance(journal, NetworkJournal) and journal.is_replaced):
                 raise
+            # Another thread has found the loss beside this one, and has restored the rows first.
+            self.files.sync(self._lock)
 
     def restore(self, *, afresh: bool = False) -> bool:
         """Write again what a network disk has lost, or another host has removed because it took

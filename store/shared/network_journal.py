@@ -40,6 +40,8 @@ class NetworkJournal(AppendJournal):
         """Refusals of a full disk that no sync has followed yet."""
         self.is_lost = False
         """Whether rows of this journal may be in no file."""
+        self.is_replaced = False
+        """Whether all of them were written again, into the next segment."""
         super().__init__(path)
         self._inode = os.fstat(self._fd).st_ino
 

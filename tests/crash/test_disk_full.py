@@ -6,6 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -254,6 +257,32 @@ def test_rows_before_the_one_that_was_refused_are_written_again(
     os.truncate(journal, journal.stat().st_size // 2)
     next_writes("late")
     log_rows(run, 10, 20)
+    run.flush(durable=True)
+    run.finish()
+    assert_all_there(tmp_path / "s", 20)
+
+
+def test_a_loss_that_another_thread_has_made_good_is_no_failure(
+    tmp_path: Path, next_writes: Script
+) -> None:
+    run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
+    log_rows(run, 0, 10)
+    (journal,) = run.dir.glob("journals/*.journal")
+    os.truncate(journal, journal.stat().st_size // 2)
+    next_writes("late")
+    log_rows(run, 10, 20)
+    others: list[threading.Thread] = []
+
+    def flush_beside(event: str, arguments: tuple[object, ...]) -> None:
+        is_here = threading.current_thread() is threading.main_thread() and not others
+        if event == "open" and is_here and str(arguments[0]) == str(journal):
+            frames = traceback.walk_stack(sys._getframe())
+            if any(frame.f_code.co_name == "_is_there" for frame, _ in frames):
+                others.append(threading.Thread(target=run.flush, kwargs={"durable": True}))
+                others[0].start()
+                others[0].join()
+
+    sys.addaudithook(flush_beside)
     run.flush(durable=True)
     run.finish()
     assert_all_there(tmp_path / "s", 20)

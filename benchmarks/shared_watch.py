@@ -143,13 +143,9 @@ def _rest(watcher: Watcher, server: Server, runs: int) -> None:
         before = watcher.counts().operations
         time.sleep(CALM_SECONDS)
         is_calm = watcher.counts().operations - before < CALM_OPERATIONS
-        if is_calm and _runs_at(server) == runs:
+        if is_calm and server.runs() == runs:
             return
     raise SystemExit(f"the watcher does not rest within {LIMIT_SECONDS:.0f} s")
-
-
-def _runs_at(server: Server) -> int:
-    return sum(run.database.exists() for run in StoreFolder(server.data).runs())
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ from typing import Final, NamedTuple
 import psutil
 from measure import clean_environment
 
+from store.paths import StoreFolder
+
 POLL_SECONDS: Final = 0.02
 PIECE: Final = 2**16
 
@@ -54,6 +56,10 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def runs(self) -> int:
+        """How many it has."""
+        return sum(run.database.exists() for run in StoreFolder(self.data).runs())
 
     def side(self) -> Side:
         """What it, with its helpers, took up to now."""

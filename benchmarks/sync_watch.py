@@ -32,7 +32,7 @@ def measure_watch(build: Callable[[Path], StoreFolder], stored: int, live: int) 
         with serving(folder / "server") as server, live_runs(folder / "store", live) as worker:
             watcher = start_client(folder / "store", server.url, server.key, "--watch")
             try:
-                _await(lambda: _runs_at(server) == stored + live, "all runs at the server")
+                _await(lambda: server.runs() == stored + live, "all runs at the server")
                 time.sleep(5.0)
                 idle = _idle_cpu(watcher.pid)
                 waits = [_latency(server, worker, n % live) for n in range(LATENCIES)]
@@ -47,10 +47,6 @@ def measure_watch(build: Callable[[Path], StoreFolder], stored: int, live: int) 
         Figure("a new row on the server, the longest", max(waits), "s", 2.0, notes[0]),
         Figure("the first row of a new run, the longest", max(first), "s", 2.0, notes[1]),
     ]
-
-
-def _runs_at(server: Server) -> int:
-    return sum(run.database.exists() for run in StoreFolder(server.data).runs())
 
 
 def _await(is_so: Callable[[], bool], what: str) -> None:

@@ -107,9 +107,9 @@ def writer_life(run: RunFolder, uuid: str) -> Life:
         return "dead"
     if note.get("kernel") == kernel_of(own.parent):
         return life_of(own)
-    if own.parent == run.journals and _is_recent(touched):
-        return "alive"
-    return "alive" if _gave_sign(run, uuid) else "unknown"
+    if own.parent != run.journals:  # spilled before this host was started anew
+        _, touched = _read_own(run.journals / own.name)
+    return "alive" if _is_recent(touched) or _has_logged(run, uuid) else "unknown"
 
 
 def is_dead_here(own: Path) -> bool:
@@ -131,10 +131,9 @@ def is_written_here(run: RunFolder) -> bool:
     return any(life_of(own) == "alive" for own in owned)
 
 
-def _gave_sign(run: RunFolder, uuid: str) -> bool:
-    """Whether a writer has added to its journal, or touched its `.own`, a short while ago."""
-    paths = [path for _, path in run.segments().get(uuid, [])[-1:]]
-    for path in (*paths, run.journals / f"{uuid}.own"):
+def _has_logged(run: RunFolder, uuid: str) -> bool:
+    """Whether a writer has added to its journal a short while ago."""
+    for _, path in run.segments().get(uuid, [])[-1:]:
         # A file that is opened afresh has the server's times, which stat() may know of old.
         with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
             if _is_recent(os.fstat(file.fileno()).st_mtime):

@@ -131,25 +131,25 @@ def is_quiet(run: RunFolder, marks: dict[str, Mark], *, ask_lives: bool = True) 
     if segments.keys() != marks.keys():
         return False
     for uuid, listed in segments.items():
-        segment, offset, life = marks[uuid]
-        number, path = listed[-1]
+        life = marks[uuid][2]
         # First the life: what a dead writer has written is all there when it is found dead.
         if ask_lives and (life == "unknown" or writer_life(run, uuid) != life):
             return False
-        if number != segment or has_more(path, offset):
+        if _goes_on(listed, marks[uuid]):
             return False
     return True
 
 
 def has_grown(run: RunFolder, marks: dict[str, Mark]) -> bool:
     """Whether more was written to one of the journals that were folded."""
-    for uuid, listed in run.segments().items():
-        if uuid in marks:
-            segment, offset, _ = marks[uuid]
-            number, path = listed[-1]
-            if number > segment or (number == segment and has_more(path, offset)):
-                return True
-    return False
+    segments = run.segments()
+    return any(_goes_on(segments[uuid], marks[uuid]) for uuid in marks if uuid in segments)
+
+
+def _goes_on(listed: list[tuple[int, Path]], mark: Mark) -> bool:
+    """Whether the segments of a writer hold more than was folded."""
+    (number, path), (segment, offset, _) = listed[-1], mark
+    return number != segment or has_more(path, offset)
 
 
 def has_more(path: Path, offset: int) -> bool:

@@ -157,7 +157,8 @@ class Watch:
         )
         if every:
             # Not looked into: where it goes, the remote may have to be asked.
-            known.stamp = known.stamp if is_as_it_was else None
+            if not is_as_it_was:
+                known.stamp = None
             return True
         return not is_as_it_was and self._look_into(run, known)
 

@@ -44,6 +44,23 @@ def log_rows(run: store.Run, first: int, last: int) -> None:
         run.log({"n": n, "value": n / 3})
 
 
+def await_provenance(run: store.Run) -> None:
+    """Wait for the rows that come from a thread."""
+    for call in run._before_end:
+        call()
+
+
+def begin_with_a_loss(folder: Path, next_writes: Script) -> tuple[store.Run, Path]:
+    """A run in a shared store, whose journal has lost rows when the disk refuses the next one."""
+    run = store.init(dir=folder, settings=settings("write", disk="shared"))
+    log_rows(run, 0, 10)
+    (journal,) = run.dir.glob("journals/*.journal")
+    os.truncate(journal, journal.stat().st_size // 2)
+    next_writes("late")
+    log_rows(run, 10, 20)
+    return run, journal
+
+
 def assert_all_there(folder: Path, rows: int) -> None:
     found = [row.data["n"] for row in rows_of(only_run(folder))]
     assert found == list(range(rows))
@@ -88,9 +105,9 @@ def test_the_next_row_takes_the_waiting_ones_along(tmp_path: Path, kind: str, me
 
 def test_rows_beyond_the_waiting_line_are_counted(tmp_path: Path) -> None:
     with small_disk("tmpfs", tmp_path) as disk:
-        run = store.init(
-            dir=disk / "s", settings=settings("write", queue_bytes=20_000, silent=True)
-        )
+        options = settings("write", queue_bytes=20_000, silent=True, system_metrics=False)
+        run = store.init(dir=disk / "s", settings=options)
+        await_provenance(run)  # its rows would count as dropped, too
         with ballast(disk):
             log_rows(run, 0, ROWS)
             kept, dropped = run.at_risk, run._writer.dropped  # type: ignore[union-attr]
@@ -239,8 +256,7 @@ def test_an_end_that_was_refused_once_is_written_all_the_same(
     run = store.init(dir=tmp_path / "s", settings=options)
     log_rows(run, 0, 10)
     run.flush(durable=True)
-    for call in run._before_end:
-        call()
+    await_provenance(run)
     next_writes(what)
     run.finish()
     assert "could not be written" not in capfd.readouterr().err
@@ -251,12 +267,7 @@ def test_an_end_that_was_refused_once_is_written_all_the_same(
 def test_rows_before_the_one_that_was_refused_are_written_again(
     tmp_path: Path, next_writes: Script
 ) -> None:
-    run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
-    log_rows(run, 0, 10)
-    (journal,) = run.dir.glob("journals/*.journal")
-    os.truncate(journal, journal.stat().st_size // 2)
-    next_writes("late")
-    log_rows(run, 10, 20)
+    run, _ = begin_with_a_loss(tmp_path / "s", next_writes)
     run.flush(durable=True)
     run.finish()
     assert_all_there(tmp_path / "s", 20)
@@ -265,12 +276,7 @@ def test_rows_before_the_one_that_was_refused_are_written_again(
 def test_a_loss_that_another_thread_has_made_good_is_no_failure(
     tmp_path: Path, next_writes: Script
 ) -> None:
-    run = store.init(dir=tmp_path / "s", settings=settings("write", disk="shared"))
-    log_rows(run, 0, 10)
-    (journal,) = run.dir.glob("journals/*.journal")
-    os.truncate(journal, journal.stat().st_size // 2)
-    next_writes("late")
-    log_rows(run, 10, 20)
+    run, journal = begin_with_a_loss(tmp_path / "s", next_writes)
     others: list[threading.Thread] = []
 
     def flush_beside(event: str, arguments: tuple[object, ...]) -> None:

@@ -46,6 +46,30 @@ def count_names(folder: Path) -> Callable[[], int]:
     return lambda: count
 
 
+def ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a watch ask the remote again twice a second."""
+    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
+    monkeypatch.setattr(SharedPace, "tick", 0.02)
+
+
+def watch(
+    host: Host,
+    folder: Path,
+    remote: WiredFolder,
+    stop: threading.Event,
+    on_outcome: Callable[[Outcome], None],
+) -> None:
+    """Watch the store from `host` until `stop`, or until the remote does not answer."""
+    with host.here():
+        watch_store(
+            StoreFolder(folder),
+            Destination(remote),
+            stop,
+            on_outcome=on_outcome,
+            on_failure=lambda *_: stop.set(),
+        )
+
+
 def test_a_run_that_logs_costs_a_watch_few_files(
     hosts: tuple[Host, Host],
     folder: Path,
@@ -67,14 +91,7 @@ def test_a_run_that_logs_costs_a_watch_few_files(
         else:
             log_one(writer)
 
-    with login.here():
-        watch_store(
-            StoreFolder(folder),
-            Destination(remote),
-            stop,
-            on_outcome=log_again,
-            on_failure=lambda *_: stop.set(),
-        )
+    watch(login, folder, remote, stop, log_again)
     writer.communicate(timeout=60)
     assert writer.returncode == 0
     # The first two are those of a run that was not known yet.
@@ -90,8 +107,7 @@ def test_a_run_that_logs_costs_a_watch_few_files(
 def test_asking_the_remote_again_costs_two_lists_a_run(
     hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
-    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    ask_often(monkeypatch)
     compute, login = hosts
     log_some(compute, folder, 5)
     counted, stop, named = count_names(folder / "local"), threading.Event(), [0]
@@ -102,14 +118,7 @@ def test_asking_the_remote_again_costs_two_lists_a_run(
         if len(named) > RECHECKS:
             stop.set()
 
-    with login.here():
-        watch_store(
-            StoreFolder(folder),
-            Destination(WiredFolder(tmp_path / "there")),
-            stop,
-            on_outcome=look,
-            on_failure=lambda *_: stop.set(),
-        )
+    watch(login, folder, WiredFolder(tmp_path / "there"), stop, look)
     each = [after - before for before, after in pairwise(named)]
     assert len(each) == RECHECKS
     assert min(each) == 2, each
@@ -118,8 +127,7 @@ def test_asking_the_remote_again_costs_two_lists_a_run(
 def test_a_run_whose_writer_is_silent_gets_a_snapshot(
     hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
-    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    ask_often(monkeypatch)
     compute, login = hosts
     log_some(compute, folder, 5, end=False)
     stop, snapshots = threading.Event(), []
@@ -131,14 +139,7 @@ def test_a_run_whose_writer_is_silent_gets_a_snapshot(
         if snapshots[-1] or len(snapshots) == RECHECKS:
             stop.set()
 
-    with login.here():
-        watch_store(
-            StoreFolder(folder),
-            Destination(WiredFolder(tmp_path / "there")),
-            stop,
-            on_outcome=look,
-            on_failure=lambda *_: stop.set(),
-        )
+    watch(login, folder, WiredFolder(tmp_path / "there"), stop, look)
     assert snapshots[0] == []
     assert snapshots[-1] == [1]
 
@@ -158,8 +159,7 @@ class Refusing(WiredFolder):
 def test_what_was_refused_when_the_remote_was_asked_again_is_tried_again(
     hosts: tuple[Host, Host], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.sync.watch.RECHECK_SECONDS", 0.5)
-    monkeypatch.setattr(SharedPace, "tick", 0.02)
+    ask_often(monkeypatch)
     compute, login = hosts
     log_some(compute, folder, 5)
     stop, remote = threading.Event(), Refusing(tmp_path / "there")
@@ -175,14 +175,7 @@ def test_what_was_refused_when_the_remote_was_asked_again_is_tried_again(
         if len(outcomes) == 4:
             stop.set()
 
-    with login.here():
-        watch_store(
-            StoreFolder(folder),
-            Destination(remote),
-            stop,
-            on_outcome=look,
-            on_failure=lambda *_: stop.set(),
-        )
+    watch(login, folder, remote, stop, look)
     assert [outcome.is_sent for outcome in outcomes] == [True, True, False, True]
     assert outcomes[-1].rows == outcomes[0].rows > 5
 
